@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("video", "tracking", "answers", "chat", "verify", "datasets", "evaluate", "engine"),
     ("stage", "models", "export"),
     ("grounders", "curate", "training", "settings", "notebook", "session", "results", "jobs", "answering", "batching"),
-    ("ablate", "serve"),
+    ("ablate", "serve", "diagnosis"),
     ("cli",),
 )
 #: For each floor, what its rooms hold.
@@ -41,7 +41,7 @@ FLOOR_CONTENTS = (
     "released sets and manifests · tasks and protocols · work by many processes, here or on Ray",
     "procedural worlds with exact truth · back ends, encoders, detectors · files and the page",
     "pipelines that answer · curation · training · one video asked, many videos asked, stored answers",
-    "engines that call the engines below",
+    "engines that call the engines below · what works on this machine",
     "reads options, calls one public function, prints",
 )
 PLACES = {room: (floor, i) for floor, rooms in enumerate(FLOORS) for i, room in enumerate(rooms)}

@@ -1,7 +1,8 @@
 """Fixtures and rules shared by all tests.
 
-Real data is found through `WHENWHERE_DATA` alone (fixture `real_data`). In CI every skip must begin with `data:` or
-`gpu:`; anything else that was skipped fails the run, because a skipped test shows nothing.
+Real data is found through `WHENWHERE_DATA` alone (fixture `real_data`). In CI every skip must begin with `data:`,
+`gpu:` or `system:` (what a machine without LaTeX lacks); anything else that was skipped fails the run, because a
+skipped test shows nothing.
 
 Tests marked `torch` are left out where torch is not installed, but in CI they run and fail there.
 """
@@ -150,7 +151,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reasons = {
         str(r.longrepr[2] if isinstance(r.longrepr, tuple) else r.longrepr) for r in reporter.stats.get("skipped", [])
     }
-    bad = sorted(r for r in reasons if not r.removeprefix("Skipped: ").startswith(("data:", "gpu:")))
+    bad = sorted(r for r in reasons if not r.removeprefix("Skipped: ").startswith(("data:", "gpu:", "system:")))
     if bad:
-        reporter.write_line(f"skipped for other reasons than data or gpu: {bad}", red=True)
+        reporter.write_line(f"skipped for other reasons than data, gpu or system: {bad}", red=True)
         session.exitstatus = 1

@@ -387,7 +387,7 @@ def compile_latex(folder: Path) -> None:
 def test_latex_compiles(whole, tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         # CI has no LaTeX, and the test above reads the tables there.
-        pytest.skip("data: no pdflatex (Debian: apt-get install texlive-latex-recommended)")
+        pytest.skip("system: there is no pdflatex (Debian: apt-get install texlive-latex-recommended)")
     write_report(whole[2], tmp_path)
     compile_latex(tmp_path)
 

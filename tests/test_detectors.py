@@ -329,7 +329,7 @@ def test_a_pipeline_looks_for_the_class_that_a_phrase_names() -> None:
 
 
 def test_doctor_tries_the_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from whenwhere.cli.doctor import _detector
+    from whenwhere.diagnosis import _detector
 
     found = _detector()
     assert found.state == "ok" and "80 classes, on cpu" in found.found and "Apache-2.0" in found.found

@@ -378,7 +378,7 @@ def test_weights_are_packed_and_loaded_again(
 ) -> None:
     import torch
 
-    from whenwhere.cli.doctor import _tiny
+    from whenwhere.diagnosis import _tiny
 
     monkeypatch.setattr(packing, "FOLDER", tmp_path / "weights")
     assert _tiny().state == "missing"

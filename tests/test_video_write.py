@@ -153,7 +153,7 @@ def test_unwritable_places_and_settings(tmp_path: Path) -> None:
 def test_disk_full(tmp_path: Path) -> None:
     """A real full disk: the encoder's output goes to /dev/full."""
     if not Path("/dev/full").exists():
-        pytest.skip("data: this system has no /dev/full")
+        pytest.skip("system: there is no /dev/full")
     writer = FrameWriter(tmp_path / "out.mp4", 160, 120, 10)
     with pytest.raises(OutputError, match=r"out\.mp4"), writer:
         writer._out.close()

@@ -151,6 +151,47 @@ def batch(
     return result
 
 
+def batch_draws(
+    manifest: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    draws: int,
+    *,
+    model: str = AUTO,
+    device: str | None = None,
+    engine: str | None = None,
+    workers: int | None = None,
+) -> list[Path]:
+    """Answer all questions several times with different seeds, for difficulties; the same call again resumes.
+
+    Args:
+        manifest: A file of questions, as for `batch`.
+        out: Folder for the draws: `OUT/0`, `OUT/1`, ... are folders of batches whose seeds are their names.
+        draws: Number of answers to each question, at least 1.
+        model: The model that answers, as for `batch`; so are `device`, `engine` and `workers`.
+        device: Where a checkpoint runs.
+        engine: Where videos are answered.
+        workers: Number of the engine's workers.
+
+    Returns:
+        The folders of the draws.
+
+    Raises:
+        SettingError: There are no draws, or what `batch` refuses.
+        RecordError: The manifest cannot be read.
+        OutputError: Answers cannot be stored, or another run writes to the same folder.
+        MissingExtraError: The engine is `ray`, which is not installed.
+    """
+    if draws < 1:
+        raise SettingError(f"a question is answered at least once, not {draws} times")
+    folders = [Path(out) / str(seed) for seed in range(draws)]
+    for seed, folder in enumerate(folders):
+        batch(
+            manifest, folder, settings=GroundingSettings(seed=seed), model=model, device=device, engine=engine,
+            workers=workers,
+        )  # fmt: skip
+    return folders
+
+
 def _open_engine(name: str, workers: int | None, job: BatchJob, by_video: Iterable[str]) -> Engine:
     """The engine of a batch, with a useful number of workers.
 

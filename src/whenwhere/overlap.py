@@ -22,6 +22,17 @@ from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 
 
+def box_intersection(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """Area that xyxy boxes of shapes (..., 4) share, elementwise with broadcasting; at least 0.
+
+    >>> float(box_intersection([0, 0, 2, 2], [1, 0, 3, 2]))
+    2.0
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    wh = (np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])).clip(0)
+    return np.asarray(wh[..., 0] * wh[..., 1])
+
+
 def box_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """IoU of xyxy boxes of shapes (..., 4), elementwise with broadcasting; in [0, 1], and 0 for empty boxes.
 
@@ -31,8 +42,7 @@ def box_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     (3, 2)
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
-    wh = (np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])).clip(0)
-    inter = wh[..., 0] * wh[..., 1]
+    inter = box_intersection(a, b)
     area_a = (a[..., 2] - a[..., 0]).clip(0) * (a[..., 3] - a[..., 1]).clip(0)
     area_b = (b[..., 2] - b[..., 0]).clip(0) * (b[..., 3] - b[..., 1]).clip(0)
     union = area_a + area_b - inter

@@ -8,7 +8,7 @@ neither do published terms that are averaged over the intersection.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from whenwhere.overlap import box_iou, over_time, s_iou, t_iou
+from whenwhere.overlap import box_intersection, box_iou, over_time, s_iou, t_iou
 from whenwhere.tubes import Tube
 from whenwhere.verify.prediction import ParsedPrediction
 from whenwhere.verify.temporal import ROUNDING, recall
@@ -76,7 +76,7 @@ def box_giou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """
     x, y = np.asarray(a, float), np.asarray(b, float)
     hull = np.prod(np.maximum(x[:, 2:], y[:, 2:]) - np.minimum(x[:, :2], y[:, :2]), 1)
-    inter = np.prod((np.minimum(x[:, 2:], y[:, 2:]) - np.maximum(x[:, :2], y[:, :2])).clip(0), 1)
+    inter = box_intersection(x, y)
     union = np.prod(x[:, 2:] - x[:, :2], 1) + np.prod(y[:, 2:] - y[:, :2], 1) - inter
     return inter / union - (hull - union) / hull
 

@@ -21,7 +21,7 @@ from whenwhere.grounders.motion.grammar import query_tokens
 from whenwhere.grounders.motion.ranking import runner_up
 from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.track_scoring import colour_shares
-from whenwhere.overlap import t_iou
+from whenwhere.overlap import box_intersection, t_iou
 
 
 def _words(text: str) -> frozenset[str]:
@@ -257,9 +257,7 @@ def crowding(actor: TrackedActor, everyone: list[TrackedActor], start: float, en
         there = (times >= other.span.start) & (times <= other.span.end)
         if not there.any():
             continue
-        b = other.at(times)
-        wh = (np.minimum(boxes[:, 2:], b[:, 2:]) - np.maximum(boxes[:, :2], b[:, :2])).clip(0)
-        touched |= there & (wh.prod(axis=1) > 0.25 * area)
+        touched |= there & (box_intersection(boxes, other.at(times)) > 0.25 * area)
     return float(touched.mean())
 
 

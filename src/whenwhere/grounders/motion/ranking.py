@@ -19,7 +19,7 @@ from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.reappearance import reappearances
 from whenwhere.grounders.motion.temporal_scoring import time_candidates
 from whenwhere.grounders.motion.track_scoring import actor_groups, track_terms
-from whenwhere.overlap import t_iou
+from whenwhere.overlap import box_intersection, t_iou
 
 #: Actors whose score is within this of the best compete for "the first", "the second" ...
 RIVALS = 1.6
@@ -176,9 +176,7 @@ def runner_up(made: list[Candidate]) -> Candidate | None:
         if t_iou(c.spans, first.spans) > 0.6:
             middle = np.array([(c.hull.start + c.hull.end) / 2])
             a, b = first.actor.at(middle)[0], c.actor.at(middle)[0]
-            wh = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-            inner = max(0.0, wh[0]) * max(0.0, wh[1])
-            if inner > 0.5 * min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])):
+            if box_intersection(a, b) > 0.5 * min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])):
                 continue
         return c
     return None

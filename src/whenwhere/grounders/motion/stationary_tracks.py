@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from whenwhere.grounders.motion.index import Index
 from whenwhere.grounders.motion.object_changes import COLUMNS
-from whenwhere.overlap import box_iou
+from whenwhere.overlap import box_intersection, box_iou
 
 #: Seconds by which a track's end and a change at its place may differ.
 SLACK = 1.6
@@ -114,11 +114,11 @@ def _at(track: TrackRows, place: NDArray[np.float64], front: bool) -> bool:
     near = t < t[0] + 1.0 if front else t > t[-1] - 1.0
     boxes = track.boxes[near]
     hull = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
-    wh = np.minimum(hull[2:], place[2:]) - np.maximum(hull[:2], place[:2])
+    shared = float(box_intersection(hull, place))
     size = float(np.prod(place[2:] - place[:2]))
     usual = float(np.median(track.sizes()))
     # An actor much bigger than the thing took it away; it is not the thing.
-    return bool((wh > 0).all() and wh[0] * wh[1] > 0.35 * min(size, usual) and 0.3 < usual / max(1.0, size) < 3.0)
+    return bool(shared > 0.35 * min(size, usual) and 0.3 < usual / max(1.0, size) < 3.0)
 
 
 def _unsqueezed(track: TrackRows, front: bool) -> TrackRows:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from whenwhere.grounders.motion.blobs import Blob, blob_part
 from whenwhere.grounders.motion.camera import moved_box
 from whenwhere.grounders.motion.track_index import join_tracks
-from whenwhere.overlap import box_iou
+from whenwhere.overlap import box_intersection, box_iou
 
 #: Seconds for which a track waits for a blob before it ends.
 PATIENCE = 0.9
@@ -207,19 +207,17 @@ class BlobLinker:
 
     def _claim(self, blobs: list[Blob], predicted: NDArray[np.float64], taken: dict[int, list[int]]) -> None:
         """Let tracks without a blob claim a share of the blob that covers their place, if it is big enough for all."""
+        if not taken:
+            return
+        boxes = np.array([blob.box for blob in blobs])
         free = set(range(len(self.live))) - {r for rows in taken.values() for r in rows}
         for r in sorted(free, key=lambda r: -len(self.live[r].times)):
             if len(self.live[r].times) < 3:
                 continue
             p = predicted[r]
-            best, covered = -1, 0.5
-            for c, blob in enumerate(blobs):
-                b = blob.box
-                wh = np.minimum(p[2:], b[2:]) - np.maximum(p[:2], b[:2])
-                share = wh[0] * wh[1] / max(1.0, (p[2] - p[0]) * (p[3] - p[1])) if (wh > 0).all() else 0.0
-                if share > covered and c in taken:
-                    best, covered = c, share
-            if best < 0:
+            share = box_intersection(p, boxes) / max(1.0, (p[2] - p[0]) * (p[3] - p[1]))
+            best = max(sorted(taken), key=lambda c: share[c])
+            if share[best] <= 0.5:
                 continue
             need = sum(self.live[k].size() for k in taken[best]) + self.live[r].size()
             if blobs[best].area > 0.62 * need:

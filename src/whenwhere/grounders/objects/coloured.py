@@ -18,6 +18,7 @@ from whenwhere.grounders.motion.track_index import sample_step
 from whenwhere.grounders.objects import index
 from whenwhere.grounders.objects.index import FPS, ObjectIndex, camera_frames
 from whenwhere.grounders.objects.tracks import FrameDetections, ObjectTracker
+from whenwhere.overlap import box_intersection
 from whenwhere.video import VideoInfo, stream_frames
 
 #: Version of the stored arrays; raise it if their meaning changes.
@@ -133,6 +134,5 @@ def region_actors(regions: list[TrackedActor], colour: str, things: list[Tracked
 
 def _inside(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n,) the share of boxes `a` that lies in boxes `b`, unless they are much smaller."""
-    wh = (np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])).clip(0)
     own, other = (np.prod(x[:, 2:] - x[:, :2], 1).clip(1e-6) for x in (a, b))
-    return np.where(own > SMALLER * other, wh.prod(1) / own, 0.0)
+    return np.where(own > SMALLER * other, box_intersection(a, b) / own, 0.0)

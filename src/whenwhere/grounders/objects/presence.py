@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion.attributes import TrackedActor
-from whenwhere.overlap import box_iou
+from whenwhere.overlap import box_intersection, box_iou
 from whenwhere.spans import Span, SpanSet
 
 #: Least IoU of the boxes of two tracks of one class that are one thing.
@@ -52,9 +52,8 @@ def _double(weak: TrackedActor, strong: TrackedActor) -> bool:
     a, b = weak.boxes[during], strong.at(weak.times[during])
     if float(np.median(box_iou(a, b))) >= SAME:
         return True
-    wh = (np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])).clip(0)
     areas = np.stack([np.prod(x[:, 2:] - x[:, :2], 1).clip(1e-6) for x in (a, b)])
-    inside = float(np.median(wh.prod(1) / areas.min(0)))
+    inside = float(np.median(box_intersection(a, b) / areas.min(0)))
     sizes = float(np.median(areas.min(0) / areas.max(0)))
     return inside >= INSIDE and sizes >= SIZES and weak.strong < WEAKER * strong.strong
 

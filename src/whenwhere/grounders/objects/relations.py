@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.events import true_runs
+from whenwhere.overlap import box_iou
 
 #: Prepositions after which two things may be apart by about their size.
 _APART = frozenset(("near", "beside", "by", "behind", "to", "towards", "toward", "past", "around", "between", "from"))
@@ -67,10 +68,7 @@ def _near(a: NDArray[np.float64], b: NDArray[np.float64], apart: bool) -> NDArra
     gap = np.maximum(np.maximum(a[:, :2], b[:, :2]) - np.minimum(a[:, 2:], b[:, 2:]), 0).max(1)
     sides = [np.sqrt(np.prod((x[:, 2:] - x[:, :2]).clip(1), 1)) for x in (a, b)]
     reach = 0.8 * np.maximum(*sides) if apart else 0.1 * np.minimum(*sides)
-    wh = (np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])).clip(0)
-    areas = [np.prod((x[:, 2:] - x[:, :2]).clip(1), 1) for x in (a, b)]
-    inner = wh.prod(1)
-    double = inner > 0.75 * (areas[0] + areas[1] - inner)
+    double = box_iou(a, b) > 0.75
     return (gap <= reach) & ~double
 
 
