@@ -1,5 +1,7 @@
 """What the object grounder makes of missed detections, of second boxes, of missing things, and of coloured things."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,10 @@ from whenwhere.grounders.motion.reading import read_query
 from whenwhere.grounders.motion.stationary_tracks import TrackRows
 from whenwhere.grounders.objects import ObjectGrounder
 from whenwhere.grounders.objects.coloured import coloured_regions
+from whenwhere.grounders.objects.confidence import ClassEvidence
 from whenwhere.grounders.objects.labels import wanted_classes
 from whenwhere.grounders.objects.presence import stay, without_doubles
+from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.models.detectors.detector import ClassDetections
 from whenwhere.overlap import t_iou
 from whenwhere.spans import SpanSet
@@ -112,12 +116,31 @@ def test_small_things_are_never_called_absent(room):
     assert grounder.ground(room, GroundingRequest("the bottle")).status != "absent"
 
 
+def test_few_or_tiny_pictures_show_no_absence(room, grounder, tmp_path):
+    index, scorer = grounder.observe(room)[0], ObjectScorer(tuple(LABELS))
+
+    def absence(**changes):
+        return ClassEvidence(replace(index, **changes), scorer).absence
+
+    assert absence(frames=100, width=640, height=360) == pytest.approx(0.8, abs=0.01)
+    assert absence(frames=1) < 0.08 and absence(frames=8, width=640, height=360) < 0.5
+    assert absence(frames=100, width=16, height=16) < 0.02
+    found = grounder.ground(clip(tmp_path / "brief.mp4", 0.1, []), GroundingRequest("a dog"))
+    assert (found.status, found.confidence) == ("unsure", pytest.approx(0.05, abs=0.05))
+
+
 def test_a_coloured_thing_without_a_class_is_found_by_its_colour(room, grounder):
     found = grounder.ground(room, GroundingRequest("the green lid"))
     assert found.status == "answered" and t_iou(found.spans, SpanSet([(0, 2)])) >= 0.5
     x1, _, _, y2 = found.tubes[0].boxes[0]
     assert abs(x1 - 130) < 8 and abs(y2 - 84) < 8
+    assert found.confidence <= 0.4  # whether it is a lid is not known
     assert grounder.ground(room, GroundingRequest("the yellow lid")).status == "unsure"
+
+
+def test_a_picture_of_one_colour_has_no_regions():
+    found = coloured_regions(np.zeros((60, 80, 3), np.uint8))
+    assert len(found.boxes) == 0 and found.colours.shape == (0, 5, 13) and found.classes.shape == (0, len(COLOURS))
 
 
 def test_the_pass_for_coloured_regions_is_counted_once(room):

@@ -162,7 +162,7 @@ def _residual(lab: Lab, background: Background) -> tuple[NDArray[np.float32], ND
 def _local_offset(d: NDArray[np.float32]) -> NDArray[np.float32]:
     """(h, w) smooth correction of lightness, from cells most of which still look like the background."""
     h, w = d.shape[:2]
-    rows, columns = max(2, h // 30), max(3, w // 30)
+    rows, columns = min(h, max(2, h // 30)), min(w, max(3, w // 30))
     ys, xs = np.linspace(0, h, rows + 1).astype(int), np.linspace(0, w, columns + 1).astype(int)
     size_y, size_x = int(np.diff(ys).min()), int(np.diff(xs).min())
     # Equal cells (the few leftover rows do not matter) as one array: (rows, columns, pixels, 3).

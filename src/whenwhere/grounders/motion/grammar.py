@@ -140,7 +140,10 @@ def base_text(words: list[str]) -> str:
         if w == "left":
             # "left" is a verb only after something that can leave, or after "has", "who", "then"
             verb = previous in ("has", "have", "had", "who", "that", "then", "just") or (
-                lex.noun_kind(previous) is not None and i + 1 < len(words) and words[i - 2 : i - 1] != ["from"]
+                lex.noun_kind(previous) is not None
+                and not previous.endswith("'s")
+                and i + 1 < len(words)
+                and words[i - 2 : i - 1] != ["from"]
             )
             out.append("leave" if verb else "left")
             continue
@@ -306,6 +309,17 @@ def unread_verb(words: list[str], noun: str) -> str:
     verb = next((w for w in after if not w.endswith("ly")), "")
     plain = len(verb) > 3 and verb.endswith("s") and not verb.endswith(("'s", "ss")) and verb not in _NO_ACTION
     return verb if plain and verb not in PREPOSITIONS else ""
+
+
+def gesture(words: list[str]) -> str:
+    """The first word that tells what is done with the body or with a thing; "" if there is none.
+
+    That somebody moves does not show when this is done.
+
+    >>> gesture("the man is waving at us".split()), gesture("the boat sails".split())
+    ('waving', '')
+    """
+    return next((w for w in words if lex.GESTURES & set(lex.lemmas(w))), "")
 
 
 def is_modifier(word: str) -> bool:

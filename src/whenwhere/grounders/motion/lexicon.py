@@ -492,6 +492,17 @@ MOVING = (
 )
 EVENTS = {name: tuple(p.replace("{M}", MOVING) for p in patterns) for name, patterns in EVENTS.items()}
 
+#: Words before a noun that tell what it does all the time -> the event.
+STATES: dict[str, str] = {
+    **dict.fromkeys(("parked", "stationary", "motionless", "standing", "waiting", "sitting", "seated", "lying",
+                     "sleeping", "resting"), "stand"),
+    "moving": "move", "walking": "walk", "running": "run", "jumping": "jump",
+}  # fmt: skip
+#: Verbs of the events `move`, `throw` and `catch` that tell what is done with the body or with a thing.
+GESTURES = frozenset(
+    ("wave", "swing", "shake", "push", "pull", "drag", "throw", "toss", "kick", "hit", "serve", "fling", "catch")
+)
+
 #: Words that begin a sub-clause -> its relation to the main clause.
 RELATIONS: dict[str, str] = {
     "while": "while", "as": "while", "when": "while", "whilst": "while", "during": "while", "after": "after",

@@ -23,6 +23,8 @@ from whenwhere.overlap import box_intersection, t_iou
 
 #: Actors whose score is within this of the best compete for "the first", "the second" ...
 RIVALS = 1.6
+#: Seconds below which the stay of a recognised thing is too short to count surely.
+BRIEF = 0.6
 
 
 class Scorer(Protocol):
@@ -156,7 +158,10 @@ def _ordered(made: list[Candidate], order: int) -> list[Candidate]:
     if not best_of:
         return made
     top = max(c.score for c in best_of.values())
-    rivals = sorted((c for c in best_of.values() if c.score > top - RIVALS), key=lambda c: c.hull.start)
+    rivals = [c for c in best_of.values() if c.score > top - RIVALS]
+    # What was recognised for a moment is a second box of a thing, or a confusion.
+    rivals = [c for c in rivals if not is_brief(c.actor)] or rivals
+    rivals.sort(key=lambda c: c.hull.start)
     # The order is that of appearance.
     k = order - 1 if order > 0 else len(rivals) + order
     chosen = rivals[k] if 0 <= k < len(rivals) else rivals[-1 if order > 0 else 0]
@@ -165,6 +170,11 @@ def _ordered(made: list[Candidate], order: int) -> list[Candidate]:
             c.terms["order"] = 2.5 if 0 <= k < len(rivals) else 0.5
             c.score += c.terms["order"]
     return sorted(made, key=lambda c: -c.score)
+
+
+def is_brief(actor: TrackedActor) -> bool:
+    """Whether an actor was recognised for so short a time that it does not count surely."""
+    return len(actor.classes) > 0 and actor.spans.duration < BRIEF
 
 
 def runner_up(made: list[Candidate]) -> Candidate | None:

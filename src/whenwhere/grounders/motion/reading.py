@@ -209,6 +209,8 @@ def _read_clause(words: list[str]) -> QueryReading:
         r.modifier = next((w for w in before[-1:] if grammar.is_modifier(w)), "")
         after = [w for w in words[subject[0] + 1 : subject[0] + 3] if w.endswith("est")]
         r.size = next((lex.SIZES[w] for w in [*before, *after] if w in lex.SIZES), None)
+        if not r.events and r.kind in ("person", "cyclist", "animal", "vehicle"):
+            r.events = [lex.STATES[w] for w in before if w in lex.STATES][-1:]
     return r
 
 

@@ -143,7 +143,9 @@ class Selector:
         if not -len(most) <= k < len(most):
             return found.unsure("the sentence names one of several, but not so many fit", found.confidence)
         sure = all(-len(a) <= k < len(a) and a[k] is best.actor for a in (fewest, most))
-        return found if sure else found.doubted("it is not clear which ones count", 1)
+        # that there are so many at all is a doubt of its own
+        doubts = 1 if -len(fewest) <= k < len(fewest) else 2
+        return found if sure else found.doubted("it is not clear which ones count", doubts)
 
     def _occurrence(self, reading: QueryReading, found: Selection) -> Selection:
         """The answer to "the second time ...": the event is counted over everything that fits."""
@@ -172,8 +174,15 @@ class Selector:
             return found.unsure("nothing fits clearly enough to be counted", found.confidence)
         if len({id(c.actor) for c in [*fits, *doubtful]}) > 1 and self.untold(reading):
             return found.unsure(_untold(reading))
-        if reading.count > 1 and len(fits) != reading.count and reading.noun != "people":
-            return found.unsure(f"the sentence names {reading.count}, but {len(fits)} fit")
+        if reading.count > 1 and len(fits) != reading.count:
+            together = at_once(fits, reading.count)
+            if together:
+                there = [c for c in fits if c.spans & together]
+                answer = replace(self._chosen(reading, found, there, fits), spans=together)
+                why = f"{len(fits)} fit, and these are the times at which exactly {reading.count} are there at once"
+                return answer if answer.status != "answered" else answer.doubted(why, 1)
+            if reading.noun != "people":
+                return found.unsure(f"the sentence names {reading.count}, but {len(fits)} fit")
         answer = self._chosen(reading, found, fits, fits)
         if not doubtful or answer.status != "answered":
             return answer
@@ -255,6 +264,14 @@ class Selector:
             if level > 0 and not any(c.actor is t.actor and (c.spans & t.spans).duration > 0.1 for _, t in taken):
                 taken.append((level, c))
         return [c for level, c in taken if level == 2], [c for level, c in taken if level == 1]
+
+
+def at_once(some: list[Candidate], count: int) -> SpanSet:
+    """The times at which exactly so many of some candidates are there; parts of less than 0.3 s are left out."""
+    edges = np.unique([edge for c in some for s in c.spans for edge in (s.start, s.end)])
+    there = sum((c.spans.index((edges[:-1] + edges[1:]) / 2) >= 0 for c in some), np.zeros(len(edges) - 1, int))
+    spans = SpanSet((float(a), float(b)) for a, b, n in zip(edges, edges[1:], there, strict=False) if n == count)
+    return SpanSet(s for s in spans if s.duration >= 0.3)
 
 
 def _in_order(some: list[Candidate]) -> list[Candidate]:

@@ -73,7 +73,7 @@ def coloured_regions(picture: NDArray[np.uint8]) -> FrameDetections:
         np.array(boxes, float).reshape(n, 4) * (picture.shape[1] / width),
         np.array([c[k] for c, k in zip(colours, classes, strict=True)], float),
         np.eye(len(COLOURS), dtype=np.float32)[classes],
-        np.repeat(np.array(colours, np.float32).reshape(n, 1, -1), 5, 1).reshape(n, 5, len(COLUMNS)),
+        np.repeat(np.array(colours, np.float32).reshape(n, 1, len(COLUMNS)), 5, 1),
     )
 
 

@@ -23,6 +23,7 @@ from whenwhere.grounders.motion.confidence_features import (
     confidence_features,
     unknown_words,
 )
+from whenwhere.grounders.motion.ranking import is_brief
 from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.selection import grade
 from whenwhere.grounders.objects.actors import STILL
@@ -48,6 +49,8 @@ WEIGHTS = {
 }  # fmt: skip
 #: Words for people that leave nobody out.
 _ANYBODY = frozenset({"person", "people", "everyone", "everybody", "someone", "somebody", "anyone", "anybody", "human"})
+#: Events of the verbs of `lexicon.GESTURES`.
+_GESTURED = frozenset({"move", "throw", "catch"})
 #: Share of the strongest colour that the named one must reach on the best fit, else it contradicts.
 ONE_COLOUR = 0.25
 #: The same, below which the named colour is not there at all.
@@ -56,6 +59,12 @@ NO_COLOUR = 0.08
 UNREAD_VERB = 0.25
 #: How often the stay of whoever is named is about the right time, if what is done was not understood.
 ACTOR_ALONE = 0.15
+#: Highest confidence of a region of one colour for a noun that is not known, so that its colour alone was looked for.
+UNREAD_NOUN = 0.4
+#: Frames after which two thirds of the confidence of an absence are reached.
+ENOUGH = 10
+#: Shorter side in pixels below which the detector hardly recognises anything, which lowers that confidence too.
+SMALL = 120
 #: Share of the confidence of an absence that is left if only another thing of the sentence is missing.
 WITHOUT = 0.75
 
@@ -74,6 +83,9 @@ class ClassEvidence:
         #: (labels,) expected number of sightings of each class.
         self.sightings = weight @ index.classes if len(index.classes) else np.zeros(len(scorer.labels))
         self.frames = index.frames
+        #: Confidence that what the detector seldom misses is not in the video if it was never seen.
+        self.absence = ABSENT_CONFIDENCE * float(1 - np.exp(-index.frames / ENOUGH))
+        self.absence *= min(1.0, (min(index.width, index.height) / SMALL) ** 2)
 
     def never_seen(self, reading: QueryReading) -> bool:
         """Whether the detector seldom misses the thing that is asked for, and never saw one."""
@@ -108,7 +120,7 @@ class ClassEvidence:
     def denies(self, reading: QueryReading) -> bool:
         """Whether a reading without any candidate is of a plain thing that was never seen."""
         plain = not (reading.alternatives or reading.relation or reading.unapplied)
-        return plain and self.never_seen(reading)
+        return plain and self.absence >= THRESHOLD and self.never_seen(reading)
 
     def decide(
         self, sentence: str, reading: QueryReading, made: list[Candidate], around: ClipConditions
@@ -121,12 +133,11 @@ class ClassEvidence:
         facts = confidence_features(sentence, reading, made, around)
         wanted = self.scorer.wanted(reading)
         margin = None if facts["alone"] else facts["margin"]
-        if self.never_seen(reading):
-            missing = f"the detector knows {reading.noun} and saw none in this video"
-            return StatusDecision("absent", ABSENT_CONFIDENCE, margin, [missing])
-        if companion := self.missing_companion(reading):
-            missing = f"the detector knows {companion} and saw none in this video"
-            return StatusDecision("absent", WITHOUT * ABSENT_CONFIDENCE, margin, [missing])
+        companion = "" if self.never_seen(reading) else self.missing_companion(reading)
+        if companion or self.never_seen(reading):
+            missing = f"the detector knows {companion or reading.noun} and saw none in this video"
+            chance = (WITHOUT if companion else 1.0) * self.absence
+            return StatusDecision("absent" if chance >= THRESHOLD else "unsure", chance, margin, [missing])
         fit = best.terms.get("kind", 0.0)
         dominance = None if best.place is not None else colour_dominance(reading, best.actor)
         named = set(reading.events) - events.WHOLE
@@ -148,10 +159,16 @@ class ClassEvidence:
         chance = float(1 / (1 + np.exp(-z)))
         if self._clear_actor(reading, made, fit) and best.spans.duration > 0.5 * best.actor.spans.duration:
             chance = max(chance, ACTOR_ALONE)
-        timed = reading.events or reading.direction or reading.origin
-        verb = "" if timed else grammar.unread_verb(grammar.query_tokens(sentence), reading.noun)
+        words = grammar.query_tokens(sentence)
+        verb = ""
+        if not (named or reading.direction or reading.origin):
+            verb = "" if reading.events else grammar.unread_verb(words, reading.noun)
+            if reading.events and set(reading.events) <= _GESTURED:
+                verb = grammar.gesture(words)
         if verb:
             chance = min(chance, UNREAD_VERB)
+        if best.actor.id == REGION and not reading.noun:
+            chance = min(chance, UNREAD_NOUN)
         reasons = self._reasons(sentence, reading, best, facts, fit)
         if verb:
             reasons.append(f"what “{verb}” looks like is not known, so that its time cannot be told")
@@ -215,6 +232,8 @@ def grade_by_class(
         return grade(c, reading, around, biggest)
     fit = float(scorer.class_terms(reading, [c.actor])[0])
     level = 2 if fit > -0.6 else 1 if fit > -1.3 else 0
+    if is_brief(c.actor):
+        level = min(level, 1)
     if "event" in c.terms:
         named = set(reading.events) - events.WHOLE
         level = min(level, 2 if c.terms["event"] >= (-0.3 if named else -0.45) else 1 if c.terms["event"] > -0.9 else 0)

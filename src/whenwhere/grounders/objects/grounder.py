@@ -16,7 +16,6 @@ import numpy as np
 
 from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.motion import index as motion_indexing
-from whenwhere.grounders.motion.abstention import ABSENT_CONFIDENCE
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.grounder import MORE, MotionGrounder, ground_among
 from whenwhere.grounders.motion.object_changes import COLUMNS as CHANGE_COLUMNS
@@ -149,7 +148,7 @@ class ObjectGrounder:
         warnings = list(index.warnings)
         found = ground_among(info, request, everyone, moved, scorer, select, decoded, warnings, "was recognised")
         if not found.candidates and request.span is None and evidence.denies(reading):
-            found.status, found.confidence, found.warnings = "absent", ABSENT_CONFIDENCE, list(index.warnings)
+            found.status, found.confidence, found.warnings = "absent", round(evidence.absence, 3), list(index.warnings)
         if moved_alone is not None and (moved_alone.status == "answered", moved_alone.confidence) >= (
             found.status == "answered",
             found.confidence,
