@@ -121,12 +121,16 @@ def squeeze(name: str) -> str:
     return "".join(c for c in name.casefold() if c.isalnum())
 
 
+#: Longest list of names, in characters, that a sentence about a misspelt name ends with.
+_LISTED = 100
+
+
 def did_you_mean(name: str, known: Iterable[str], most: int = 5) -> str:
     """The end of a sentence about a misspelt name: the known names that were probably meant.
 
     A name that differs only in case, hyphens, `_` or spaces is proposed alone; otherwise names that begin alike, then
-    names that look alike. If there is none of these, all names are listed where they are few, and nothing is said where
-    they are many.
+    names that look alike. If there is none of these, all names are listed where they are few or short, and nothing is
+    said where they are many.
 
     Args:
         name: What was typed.
@@ -149,4 +153,5 @@ def did_you_mean(name: str, known: Iterable[str], most: int = 5) -> str:
         near = near or [plain[key] for key in difflib.get_close_matches(asked, list(plain), most, cutoff=0.75)]
     if near:
         return f" (did you mean {' or '.join(near[:most])}?)"
-    return f" (the names are {', '.join(names)})" if len(names) <= most else ""
+    listed = ", ".join(names)
+    return f" (the names are {listed})" if len(names) <= most or len(listed) <= _LISTED else ""
