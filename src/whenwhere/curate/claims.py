@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from whenwhere.answers.lexer import word_set
 from whenwhere.datasets.noun_words import DETERMINERS
 from whenwhere.datasets.nouns import noun_phrases, singular
-from whenwhere.grounders.motion.lexicon import MOVING
+from whenwhere.grounders.motion.event_lexicon import MOVING
 
 Direction = Literal["left", "right", "up", "down"]
 _ORDER: tuple[Direction, ...] = ("left", "right", "up", "down")

@@ -14,7 +14,7 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.grounders.motion import events, kind_model, lexicon
+from whenwhere.grounders.motion import event_lexicon, events, kind_model, lexicon
 from whenwhere.grounders.motion.attributes import TrackedActor, kind_score
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.grammar import query_tokens
@@ -38,7 +38,7 @@ _EMPTY = _words(
     "against about wearing wears worn dressed holding carrying having please find show tell me moment part point "
     "second seconds video clip camera picture frame view scene image shot film screen seen see sees visible shown "
     "side edge corner way direction place same other another both own s t itself himself herself themselves "
-    "floor ground counter table road street lane pavement kerb grass lawn room shop park yard"
+    "floor ground counter table road street lane pavement kerb grass lawn room shop park yard nobody none"
 )
 #: Everyday nouns for vehicles and animals; other nouns say more than their kind, which cannot be checked here.
 _EVERYDAY = _words(
@@ -112,7 +112,7 @@ def _known(word: str) -> bool:
 @cache
 def _verbs() -> frozenset[str]:
     """All words of the patterns of events."""
-    patterns = itertools.chain.from_iterable(lexicon.EVENTS.values())
+    patterns = itertools.chain.from_iterable(event_lexicon.EVENTS.values())
     return frozenset(w for p in patterns for w in "".join(c if c.isalpha() else " " for c in p).split())
 
 

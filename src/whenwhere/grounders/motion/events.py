@@ -117,7 +117,7 @@ def event_spans(actor: TrackedActor, event: str) -> list[EventSpan]:
 
     Args:
         actor: The actor.
-        event: A key of `lexicon.EVENTS`.
+        event: A key of `event_lexicon.EVENTS`.
     """
     if event in WHOLE:
         return _moving(actor, event)

@@ -6,6 +6,7 @@ Every position is an index into the list of words of one clause.
 import re
 from functools import cache
 
+from whenwhere.grounders.motion import event_lexicon
 from whenwhere.grounders.motion import lexicon as lex
 from whenwhere.grounders.motion.query_rewriting import rewrite_query
 
@@ -14,16 +15,16 @@ _TOKEN = re.compile(r"[a-z0-9]+(?:[-'’][a-z0-9]+)*|,")
 
 @cache
 def _event_patterns() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
-    """The compiled patterns of each event of `lexicon.EVENTS`, in its order."""
+    """The compiled patterns of each event of `event_lexicon.EVENTS`, in its order."""
     gap = r"(?:\\S+ ){0,4}?"
     return tuple(
         (name, tuple(re.compile(r"(?<!\S)" + re.sub(r"_ ", gap, p) + r"(?!\S)") for p in patterns))
-        for name, patterns in lex.EVENTS.items()
+        for name, patterns in event_lexicon.EVENTS.items()
     )
 
 
 #: Words that occur in the patterns of events, in base form.
-VERBS = frozenset(re.findall(r"[a-z]+", " ".join(" ".join(p) for p in lex.EVENTS.values())))
+VERBS = frozenset(re.findall(r"[a-z]+", " ".join(" ".join(p) for p in event_lexicon.EVENTS.values())))
 
 _NOT_VERB_AFTER = frozenset({"the", "a", "an", "his", "her", "its", "their", "this", "my", "your"})
 
@@ -152,7 +153,7 @@ def base_text(words: list[str]) -> str:
 
 
 def events_of(text: str, words: list[str]) -> list[str]:
-    """The events that a clause names, as keys of `lexicon.EVENTS`, in the order in which it names them.
+    """The events that a clause names, as keys of `event_lexicon.EVENTS`, in the order in which it names them.
 
     Args:
         text: The clause with its verbs in base form, from `base_text`.
@@ -163,11 +164,11 @@ def events_of(text: str, words: list[str]) -> list[str]:
         for pattern in patterns:
             for match in pattern.finditer(text):
                 index = text[: match.start()].count(" ")
-                # In "a parking lot" and "the walking stick" the form between article and noun is not a verb.
+                # In "a parking lot", "the walking stick" and "in the park" the form after an article is not a verb.
                 if (
                     index
                     and words[index - 1] in _NOT_VERB_AFTER
-                    and index + 1 < len(words)
+                    and (index + 1 < len(words) or words[index] == "park")
                     and " " not in match.group().strip()
                 ):
                     continue
@@ -297,18 +298,30 @@ def unknown_head(words: list[str], nouns: list[tuple[int, str]]) -> int | None:
 _NO_ACTION = frozenset(
     {"across", "towards", "always", "sometimes", "this", "its", "has", "was", "does", "besides", "is"}
 )
+#: Verbs that tell how somebody looks or what is with them, and not what is done.
+_STATES = frozenset({"wear", "hold", "carry", "have", "dress", "stand", "sit", "lie", "wait", "stay"})
 
 
 def unread_verb(words: list[str], noun: str) -> str:
-    """The verb right after a noun, in the present tense, whatever it means; "" if there is none.
+    """The verb right after a noun, whatever it means; "" if there is none, or none that tells an action.
 
     >>> unread_verb("the cat licks its nose".split(), "cat"), unread_verb("a cat on the bed".split(), "cat")
     ('licks', '')
+    >>> [unread_verb(s.split(), "man") for s in ("a man is cooking", "the man opened the door", "a man is in the room")]
+    ['cooking', 'opened', '']
     """
     after = words[words.index(noun) + 1 :] if noun in words else []
-    verb = next((w for w in after if not w.endswith("ly")), "")
-    plain = len(verb) > 3 and verb.endswith("s") and not verb.endswith(("'s", "ss")) and verb not in _NO_ACTION
-    return verb if plain and verb not in PREPOSITIONS else ""
+    after = [w for w in after if not w.endswith("ly")]
+    verb, rest = (after[0], after[1:]) if after else ("", [])
+    if verb in ("is", "are", "was", "were"):
+        verb = next((w for w in rest if w not in ("seen", "shown", "being")), "")
+        action = len(verb) > 5 and verb.endswith("ing") and not set(lex.lemmas(verb)) & _STATES
+    elif rest[:1] and rest[0] in ("the", "a", "an", "his", "her", "its", "their"):
+        # "the man opened the door", "person open the door"
+        action = len(verb) > 3 and verb.isalpha() and verb not in _OPENERS and not set(lex.lemmas(verb)) & _STATES
+    else:
+        action = len(verb) > 3 and verb.endswith("s") and not verb.endswith(("'s", "ss"))
+    return verb if action and verb not in PREPOSITIONS | _NO_ACTION else ""
 
 
 def gesture(words: list[str]) -> str:
@@ -319,7 +332,7 @@ def gesture(words: list[str]) -> str:
     >>> gesture("the man is waving at us".split()), gesture("the boat sails".split())
     ('waving', '')
     """
-    return next((w for w in words if lex.GESTURES & set(lex.lemmas(w))), "")
+    return next((w for w in words if event_lexicon.GESTURES & set(lex.lemmas(w))), "")
 
 
 def is_modifier(word: str) -> bool:

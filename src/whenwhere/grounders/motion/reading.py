@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from whenwhere.grounders.motion import grammar, scope
+from whenwhere.grounders.motion import event_lexicon, grammar, scope
 from whenwhere.grounders.motion import lexicon as lex
 from whenwhere.grounders.motion.grammar import PREPOSITIONS, VERBS, is_noun
 from whenwhere.grounders.motion.query_rewriting import rewrite_query, without_request
@@ -34,7 +34,7 @@ class QueryReading:
         speed: fast or slow.
         sleeves: short or long.
         child: Whether a child is meant.
-        events: What happens, in the order told (keys of `lexicon.EVENTS`).
+        events: What happens, in the order told (keys of `event_lexicon.EVENTS`).
         object: Another thing that it happens to, with kind and colours.
         companions: The other things of the clause as (preposition or "", noun, kind), in their order; the preposition
             is the one before the noun, as in "on the bed".
@@ -210,7 +210,7 @@ def _read_clause(words: list[str]) -> QueryReading:
         after = [w for w in words[subject[0] + 1 : subject[0] + 3] if w.endswith("est")]
         r.size = next((lex.SIZES[w] for w in [*before, *after] if w in lex.SIZES), None)
         if not r.events and r.kind in ("person", "cyclist", "animal", "vehicle"):
-            r.events = [lex.STATES[w] for w in before if w in lex.STATES][-1:]
+            r.events = [event_lexicon.STATES[w] for w in before if w in event_lexicon.STATES][-1:]
     return r
 
 
@@ -232,6 +232,14 @@ def _attach_colours(
         if colour is None and word in ("dark", "light"):
             colour = word
         if colour is None:
+            continue
+        if i and words[i - 1] == "in" and not _names_garment(words, i + 1):
+            # "an adult in white feeds a penguin": worn by the nearest thing before it
+            wearer = max((k for k in (*other, *([subject[0]] if subject else ())) if k < i), default=None)
+            if wearer is None or subject is None or wearer == subject[0]:
+                target.append((colour, "whole"))
+            elif r.object is not None and r.object.noun == words[wearer]:
+                r.object.colours.append((colour, "whole"))
             continue
         if word in ("fair", "tan", "cream", "rose", "mint", "lime", "gold") and not any(
             is_noun(w) for w in words[i + 1 : i + 3]
@@ -282,6 +290,20 @@ def _attach_colours(
             target.append((colour, place))
     if any(form in lex.DENIM for w in words for form in lex.lemmas(w)) and not any(p == "lower" for _, p in target):
         target.append(("denim", "lower"))
+
+
+_ARTICLES = ("the", "a", "an", "another", "his", "her", "its", "their")
+
+
+def _names_garment(words: list[str], i: int) -> bool:
+    """Whether position `i`, after "in" and a colour, goes on to what has it, as in "in black leather shoes"."""
+    rest = [*words[i:], ""]
+    while lex.colour_of(rest[0]) or rest[0] in lex.SIZES or (rest[0] == "and" and lex.colour_of(rest[1])):
+        rest = rest[1:]
+    here, after = [*rest, ""][:2]
+    if here in _ARTICLES or after in _ARTICLES:
+        return False  # "in red watches the ball": a word that may be a noun as well
+    return is_noun(here) or (not here.endswith("s") and is_noun(after))
 
 
 def _side_after(words: list[str], i: int) -> str | None:
@@ -338,12 +360,12 @@ def _places(r: QueryReading, words: list[str], text: str) -> None:
             if side in moves:
                 r.origin = side
         elif w in ("on", "at", "in") and r.side is None:
-            side = _side_after(words, i)
+            side = None if words[i + 1 : i + 3] == ["top", "of"] else _side_after(words, i)
             if side:
                 r.side = side
         elif w in lex.DIRECTIONS:
             # "Walks up the road" is a direction; "picks up", "turns up" and "up to" are not.
-            onwards = re.search(rf"\b({lex.MOVING}) {w}(?! (to|and))\b", text)
+            onwards = re.search(rf"\b({event_lexicon.MOVING}) {w}(?! (to|and))\b", text)
             if w not in ("up", "down") or onwards:
                 r.direction = r.direction or lex.DIRECTIONS[w]
         elif w in ("left", "right") and i and words[i - 1] in _TOWARDS_SIDE:
@@ -396,7 +418,7 @@ def _goes(events: list[str], words: list[str]) -> bool:
 def _numbers(r: QueryReading, words: list[str], subject: tuple[int, str] | None) -> None:
     """Set order, occurrence and count of a reading."""
     for i, w in enumerate(words):
-        if w in lex.ORDINALS:
+        if w in lex.ORDINALS and (w != "opening" or words[i - 1 : i] == ["the"]):
             after = words[i + 1 : i + 4]
             if after[:1] in (["time"], ["occasion"]):
                 if w in ("next", "another"):

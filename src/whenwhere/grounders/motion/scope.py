@@ -36,7 +36,7 @@ _DENIED_PRESENCE: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     )
 )  # fmt: skip
 _NONE = re.compile(
-    r"^(?:there (?:is|are|was|were) |(?:we|you) (?:can )?see |with )?(?:"
+    r"^(?:(?:there )?(?:is|are|was|were) (?:there )?|(?:we|you) (?:can )?see |with )?(?:"
     r"(?P<who>no one|no-one|nobody|not (?:any|a single) (?:one|body|person))|"
     r"(?:no|not any|not a single|not a|not an|without (?:any|a|an)|without(?= the )|without)) (?P<x>.+)$"
 )
@@ -64,6 +64,8 @@ _UNSUPPORTED = (
     rf"{_SHARE}half the \S+", r"(?:at least|at most|exactly|more than|fewer than|less than) \S+(?: \S+)?",
     r"(?<!the )only (?!after|before|once|when|while|until)\S+", r"by the time",
     r"one (?:after|by) (?:one|another|the other)",
+    r"camera (?:\S+ly |then |first )?(?:zoom|pan|move|tilt|turn|shake|focus|follow|shift|swing|cut|track)"
+    r"(?:e?s|ed|ing)?",
     r"(?:^|(?<=time )|(?<=moment )|(?<=part )|(?<=happens ))between \S+(?: \S+){0,2}",
 )  # fmt: skip
 _NEAR = re.compile(
@@ -95,6 +97,8 @@ def denied_presence(text: str) -> tuple[str, str] | None:
             named = m.groupdict()
             # "The box stands there until it is gone" tells an event and denies nothing.
             return _plain_thing(relation, named["x"] or named.get("y") or "", _CLAUSES)
+    if re.sub(r"^(?:there )?(?:is|was) (?:there )?", "", text) in ("nobody", "no one", "no-one"):
+        return "not", "every person"
     m = _NONE.match(text)
     if m is None or re.match(r"(?:longer|more|one of|sooner|matter)\b", m["x"]):
         return None

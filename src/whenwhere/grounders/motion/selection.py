@@ -29,6 +29,8 @@ from whenwhere.spans import Span, SpanSet
 NOT_APPLIED = 0.1
 #: A time is counted although its own fit is doubtful if its score is at most this much below the best.
 NEARLY = 0.4
+#: Least confidence of what is denied for an answer with the rest of the time, which is no more sure than it.
+DENIED = 0.3
 #: Terms that compare an actor with the others of its clip and so cannot tell who belongs to a set.
 _RELATIVE = ("size", "speed", "sleeves")
 
@@ -46,6 +48,8 @@ class Selection:
         margin: Score of the best candidate minus that of the best other answer, at most 3; None if there is no other.
         reasons: Reasons for doubt, as sentences.
         warnings: What of the sentence could not be applied, and what else a user should know, as sentences.
+        wider: The answer with the times of all that may fit, where it is not clear which of several do; else None. What
+            is denied is at none of these times, whichever of them count.
     """
 
     status: Status
@@ -56,6 +60,7 @@ class Selection:
     margin: float | None = None
     reasons: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    wider: "Selection | None" = None
 
     def unsure(self, warning: str, confidence: float = NOT_APPLIED) -> "Selection":
         """The same candidates without an answer, and a warning that says why."""
@@ -189,9 +194,13 @@ class Selector:
         if fits is doubtful:
             return answer.doubted("the sentence means all that fit, and not even one clearly does", 1)
         more = "one more" if len(doubtful) == 1 else f"{len(doubtful)} more"
-        return answer.doubted(
+        doubted = answer.doubted(
             f"the sentence means all that fit: {len(fits)} clearly fit, but {more} may", len(doubtful)
         )  # fmt: skip
+        wide = answer.spans
+        for c in doubtful:
+            wide = wide | c.spans
+        return replace(doubted, wider=replace(answer, spans=wide))
 
     def _chosen(
         self, reading: QueryReading, found: Selection, chosen: list[Candidate], fits: list[Candidate]
@@ -236,9 +245,11 @@ class Selector:
         if relation == "while":
             return found
         end = self.around.duration
+        if relation == "not" and found.wider is not None:
+            found = found.wider
         if found.status == "absent" and relation == "not":
             return replace(found, status="answered", chosen=[], spans=SpanSet([(0.0, end)]))
-        if found.status != "answered" or found.confidence < DOUBTFUL:
+        if found.status != "answered" or found.confidence < (DENIED if relation == "not" else DOUBTFUL):
             what = {"not": "what is denied", "before": "what it comes before", "after": "what it comes after"}[relation]
             return replace(found, status="unsure").unsure(f"{what} was not found surely", found.confidence)
         hull = found.spans.hull

@@ -49,7 +49,7 @@ WEIGHTS = {
 }  # fmt: skip
 #: Words for people that leave nobody out.
 _ANYBODY = frozenset({"person", "people", "everyone", "everybody", "someone", "somebody", "anyone", "anybody", "human"})
-#: Events of the verbs of `lexicon.GESTURES`.
+#: Events of the verbs of `event_lexicon.GESTURES`.
 _GESTURED = frozenset({"move", "throw", "catch"})
 #: Share of the strongest colour that the named one must reach on the best fit, else it contradicts.
 ONE_COLOUR = 0.25

@@ -78,7 +78,7 @@ def event_times(event: str, together: TimeTogether, actor: TrackedActor) -> list
     Picking up begins a time together, putting down ends one; whatever else is done takes the time itself.
 
     Args:
-        event: A key of `lexicon.EVENTS`.
+        event: A key of `event_lexicon.EVENTS`.
         together: The times together.
         actor: Who does it.
     """
