@@ -64,6 +64,8 @@ from whenwhere.grounders.motion.reading import read_query
         ("she puts the box on top of the cupboard", {"side": None, "events": ["put_down"]}),
         ("the man at the top of the picture", {"side": "top"}),
         ("a person turns the light on", {"events": []}), ("the man turns around", {"events": ["turn"]}),
+        ("a child in yellow carries a white bag", {"colours": [("yellow", "whole"), ("white", "carried")]}),
+        ("a cup above a brown table", {"noun": "cup", "colours": []}),
         ("two men drive in a car", {"events": ["drive"]}), ("the dog runs in the room", {"events": ["enter"]}),
         ("a woman walking in the park", {"events": ["walk"]}),
         ("the camera slowly zooms in on the man", {"unapplied": ["camera slowly zooms"]}),

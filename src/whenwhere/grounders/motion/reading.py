@@ -187,7 +187,8 @@ def _read_clause(words: list[str]) -> QueryReading:
         r.object = QueryReading(noun=thing[0], kind=thing[1])
     r.companions = [(grammar.preposition_of(words, i), words[i], kind) for i, kind in others]
     _attach_colours(r, words, subject, others)
-    if r.object is not None and r.object.kind == "object" and not {"put_down", "pick_up"} & set(r.events):
+    held = r.object is not None and r.object.kind == "object" and not {"put_down", "pick_up"} & set(r.events)
+    if held and r.object is not None and not _is_a_place(words, words.index(r.object.noun)):
         r.colours += [(c, "carried") for c, _ in r.object.colours]
     _places(r, words, text)
     _numbers(r, words, subject)
@@ -286,7 +287,7 @@ def _attach_colours(
             elif r.kind == "cyclist" and lex.noun_kind(words[host_other]) == "cyclist":
                 target.append((colour, "lower"))
             continue
-        if (colour, place) not in target:
+        if (colour, place) not in target and not (place == "carried" and _is_a_place(words, i)):
             target.append((colour, place))
     if any(form in lex.DENIM for w in words for form in lex.lemmas(w)) and not any(p == "lower" for _, p in target):
         target.append(("denim", "lower"))
@@ -304,6 +305,24 @@ def _names_garment(words: list[str], i: int) -> bool:
     if here in _ARTICLES or after in _ARTICLES:
         return False  # "in red watches the ball": a word that may be a noun as well
     return is_noun(here) or (not here.endswith("s") and is_noun(after))
+
+
+#: Words before a thing that only tells where another one is.
+_WHERE = frozenset(
+    ("above", "beneath", "below", "behind", "beside", "near", "towards", "toward", "from", "at", "around", "by",
+     "under", "over", "past", "into", "onto", "on", "in", "to", "between", "through", "against")
+)  # fmt: skip
+
+
+def _is_a_place(words: list[str], i: int) -> bool:
+    """Whether the thing at position `i`, or after the colour there, tells a place: "above a black chair"."""
+    for word in reversed(words[max(0, i - 4) : i]):
+        if word in _WHERE:
+            return True
+        verb = grammar.VERBS & set(lex.lemmas(word)) and word not in _ARTICLES
+        if verb or (is_noun(word) and not lex.colour_of(word)):
+            break
+    return False
 
 
 def _side_after(words: list[str], i: int) -> str | None:
