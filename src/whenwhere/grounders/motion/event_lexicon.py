@@ -17,12 +17,12 @@ EVENTS: dict[str, tuple[str, ...]] = {
         "be take", "be pick", "(reach|grasp) (for|to|out)?", "take",
     ),
     "turn_back": (
-        "(double|turn) back", "head back", "({M}) back (along )?the (same )?way",
+        "(double|turn) back", "head back(?! and forth)", "({M}) back (along )?the (same )?way",
         "({M}) back (to )?where", "turn tail",
     ),
     "vanish": ("until it be go",
     "(until|till) (it|he|she|they) (be |have |has )?(go|disappear|vanish|take|remove|leave)", ),
-    "return": ("(return|reappear)", "({M}|bring) back",
+    "return": ("(return|reappear)", "({M}|bring) back(?! and forth)",
         "(enter|appear|come in) again", "come again"),
     "leave": (
         "(leave|exit|depart|disappear|vanish|scram|scarper)",

@@ -242,7 +242,7 @@ def _attach_colours(
             elif r.object is not None and r.object.noun == words[wearer]:
                 r.object.colours.append((colour, "whole"))
             continue
-        if word in ("fair", "tan", "cream", "rose", "mint", "lime", "gold") and not any(
+        if word in ("fair", "tan", "cream", "rose", "mint", "lime", "gold", "wine") and not any(
             is_noun(w) for w in words[i + 1 : i + 3]
         ):
             continue
@@ -275,6 +275,8 @@ def _attach_colours(
                     head += 1
                 host_other = head if head in other else None
                 break
+        if place and place != "whole" and subject is not None and _on_another(words, i, subject[0], others):
+            continue  # "an adult in a black hat is next to another adult in a red hat"
         if words[i + 1 : i + 2] == ["one"] and subject is not None and i > subject[0]:
             continue  # "the white car overtakes the black one"
         if place is None:
@@ -291,6 +293,14 @@ def _attach_colours(
             target.append((colour, place))
     if any(form in lex.DENIM for w in words for form in lex.lemmas(w)) and not any(p == "lower" for _, p in target):
         target.append(("denim", "lower"))
+
+
+def _on_another(words: list[str], i: int, subject: int, others: list[tuple[int, str]]) -> bool:
+    """Whether the garment after the colour at position `i` is worn by another person than the subject."""
+    people = [k for k, kind in others if kind in ("person", "child") and subject + 1 < k < i]
+    if not people or words[subject] == "camera":  # "the camera shows a man in a red jacket"
+        return False
+    return not {"and", "of"} & set(words[people[-1] - 2 : people[-1]])
 
 
 _ARTICLES = ("the", "a", "an", "another", "his", "her", "its", "their")
@@ -329,7 +339,7 @@ def _side_after(words: list[str], i: int) -> str | None:
     """The side named in the few words after position `i`, as in "from the far left of the picture"; else None."""
     for k in range(i + 1, min(i + 5, len(words))):
         w = words[k]
-        if w in ("to", "from", "and", "while", ",", "wearing", "with"):
+        if w in ("to", "from", "and", "while", ",", "wearing", "with", "is", "are", "was", "were"):
             return None
         if lex.body_part(w) and words[k - 1] not in ("the", "very", "at", "to", "from", "on"):
             return None  # "in a red top"
