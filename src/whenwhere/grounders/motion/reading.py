@@ -13,6 +13,7 @@ from whenwhere.grounders.motion import event_lexicon, grammar, scope
 from whenwhere.grounders.motion import lexicon as lex
 from whenwhere.grounders.motion.grammar import PREPOSITIONS, VERBS, is_noun
 from whenwhere.grounders.motion.query_rewriting import rewrite_query, without_request
+from whenwhere.grounders.motion.wearers import is_a_place, names_garment, on_another
 
 
 @dataclass
@@ -188,7 +189,7 @@ def _read_clause(words: list[str]) -> QueryReading:
     r.companions = [(grammar.preposition_of(words, i), words[i], kind) for i, kind in others]
     _attach_colours(r, words, subject, others)
     held = r.object is not None and r.object.kind == "object" and not {"put_down", "pick_up"} & set(r.events)
-    if held and r.object is not None and not _is_a_place(words, words.index(r.object.noun)):
+    if held and r.object is not None and not is_a_place(words, words.index(r.object.noun)):
         r.colours += [(c, "carried") for c, _ in r.object.colours]
     _places(r, words, text)
     _numbers(r, words, subject)
@@ -234,7 +235,7 @@ def _attach_colours(
             colour = word
         if colour is None:
             continue
-        if i and words[i - 1] == "in" and not _names_garment(words, i + 1):
+        if i and words[i - 1] == "in" and not names_garment(words, i + 1):
             # "an adult in white feeds a penguin": worn by the nearest thing before it
             wearer = max((k for k in (*other, *([subject[0]] if subject else ())) if k < i), default=None)
             if wearer is None or subject is None or wearer == subject[0]:
@@ -275,7 +276,7 @@ def _attach_colours(
                     head += 1
                 host_other = head if head in other else None
                 break
-        if place and place != "whole" and subject is not None and _on_another(words, i, subject[0], others):
+        if place and place != "whole" and subject is not None and on_another(words, i, subject[0], others):
             continue  # "an adult in a black hat is next to another adult in a red hat"
         if words[i + 1 : i + 2] == ["one"] and subject is not None and i > subject[0]:
             continue  # "the white car overtakes the black one"
@@ -289,50 +290,10 @@ def _attach_colours(
             elif r.kind == "cyclist" and lex.noun_kind(words[host_other]) == "cyclist":
                 target.append((colour, "lower"))
             continue
-        if (colour, place) not in target and not (place == "carried" and _is_a_place(words, i)):
+        if (colour, place) not in target and not (place == "carried" and is_a_place(words, i)):
             target.append((colour, place))
     if any(form in lex.DENIM for w in words for form in lex.lemmas(w)) and not any(p == "lower" for _, p in target):
         target.append(("denim", "lower"))
-
-
-def _on_another(words: list[str], i: int, subject: int, others: list[tuple[int, str]]) -> bool:
-    """Whether the garment after the colour at position `i` is worn by another person than the subject."""
-    people = [k for k, kind in others if kind in ("person", "child") and subject + 1 < k < i]
-    if not people or words[subject] == "camera":  # "the camera shows a man in a red jacket"
-        return False
-    return not {"and", "of"} & set(words[people[-1] - 2 : people[-1]])
-
-
-_ARTICLES = ("the", "a", "an", "another", "his", "her", "its", "their")
-
-
-def _names_garment(words: list[str], i: int) -> bool:
-    """Whether position `i`, after "in" and a colour, goes on to what has it, as in "in black leather shoes"."""
-    rest = [*words[i:], ""]
-    while lex.colour_of(rest[0]) or rest[0] in lex.SIZES or (rest[0] == "and" and lex.colour_of(rest[1])):
-        rest = rest[1:]
-    here, after = [*rest, ""][:2]
-    if here in _ARTICLES or after in _ARTICLES:
-        return False  # "in red watches the ball": a word that may be a noun as well
-    return is_noun(here) or (not here.endswith("s") and is_noun(after))
-
-
-#: Words before a thing that only tells where another one is.
-_WHERE = frozenset(
-    ("above", "beneath", "below", "behind", "beside", "near", "towards", "toward", "from", "at", "around", "by",
-     "under", "over", "past", "into", "onto", "on", "in", "to", "between", "through", "against")
-)  # fmt: skip
-
-
-def _is_a_place(words: list[str], i: int) -> bool:
-    """Whether the thing at position `i`, or after the colour there, tells a place: "above a black chair"."""
-    for word in reversed(words[max(0, i - 4) : i]):
-        if word in _WHERE:
-            return True
-        verb = grammar.VERBS & set(lex.lemmas(word)) and word not in _ARTICLES
-        if verb or (is_noun(word) and not lex.colour_of(word)):
-            break
-    return False
 
 
 def _side_after(words: list[str], i: int) -> str | None:
