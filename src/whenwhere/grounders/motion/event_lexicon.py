@@ -12,9 +12,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
     ),
     "pick_up": (
         "pick _ up", "pick up", "(lift|grab|remove|collect|steal|raise|seize|pocket)", "carry _ (off|away)",
-        "take _ (out|away|off|from|up)",
+        "take (?!off( |$))_ (out|away|off|from|up)",
         "take (the|a|an|something|it|one)",
-        "be take", "be pick", "(reach|grasp) (for|to|out)?", "take",
+        "be take", "be pick", "(reach|grasp) (for|to|out)?", "take(?! off)",
     ),
     "turn_back": (
         "(double|turn) back", "head back(?! and forth)", "({M}) back (along )?the (same )?way",
@@ -44,7 +44,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
         ")?(left|right|top|bottom|other|edge|side|upper|lower))",
     ),
     "stop": ("(stop|park|halt|brake|pause)", "pull (over|up|in)", "come to a", "(slow|draw) (down|up)"),
-    "start": ("(start|begin) (to )?(move|walk|run|drive|ride|go)?", "(set|move|pull) (off|out|away)", "take off"),
+    "start": ("(start|begin) (to )?(move|walk|run|drive|ride|go)?", "(set|move|pull) (off|out|away)",
+        "take off(?! (the|a|an|his|her|their|its|my)( |$))"),
     "jump": ("(jump|leap|hop|bounce)",),
     "turn": ("turn (around|round|back|left|right|to|toward|towards|away|into|off)",
         "turn(?! (on|off|the|a|an)( |$))", "(rotate|spin|swerve)",

@@ -168,7 +168,7 @@ def events_of(text: str, words: list[str]) -> list[str]:
                 if (
                     index
                     and words[index - 1] in _NOT_VERB_AFTER
-                    and (index + 1 < len(words) or words[index] == "park")
+                    and (index + 1 < len(words) or words[index] == "park" or words[index].endswith("ing"))
                     and " " not in match.group().strip()
                 ):
                     continue
@@ -263,7 +263,7 @@ def subject_of(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str
         # "one of the men", "a group of people", "the pair of dogs"
         if governed and words[j] == "of":
             governed = False
-        if i + 1 < len(words) and words[i].endswith("'s") and is_noun(words[i + 1]):
+        if words[i].endswith("'s") and _owned(words, i):
             continue
         # "the car driver", "the delivery van": the last of adjoining nouns is the head
         if any(k == i + 1 for k, _ in nouns) and words[i] not in ("he", "she", "they", "her", "him"):
@@ -271,6 +271,15 @@ def subject_of(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str
         if not governed:
             return i, kind
     return nouns[0] if nouns else None
+
+
+def _owned(words: list[str], owner: int) -> bool:
+    """Whether a thing is named after its owner, which is then asked for: "the woman's red bag", but not her coat."""
+    rest = words[owner + 1 :]
+    after = [w for w in rest if not (lex.colour_of(w) or w in lex.SIZES)]
+    if rest and is_noun(rest[0]):
+        return True
+    return bool(after) and len(rest) - len(after) <= 2 and lex.noun_kind(after[0]) is not None
 
 
 #: Words that stand for a thing that was named before, or for any thing.
@@ -294,10 +303,11 @@ def unknown_head(words: list[str], nouns: list[tuple[int, str]]) -> int | None:
     return None if known or not head.isalpha() or head.endswith(("ing", "ed", "ly", "est")) else end - 1
 
 
-#: Words in -s after a noun that are no verbs that tell what is done.
-_NO_ACTION = frozenset(
-    {"across", "towards", "always", "sometimes", "this", "its", "has", "was", "does", "besides", "is"}
-)
+#: Words after a noun that are no verbs that tell what is done.
+_NO_ACTION = frozenset({
+    "across", "towards", "always", "sometimes", "this", "its", "has", "was", "does", "besides", "is", "without", "whose",
+    "above", "below", "beneath", "along", "inside", "outside", "underneath", "opposite", "like", "that", "than",
+})  # fmt: skip
 #: Verbs that tell how somebody looks or what is with them, and not what is done.
 _STATES = frozenset({"wear", "hold", "carry", "have", "dress", "stand", "sit", "lie", "wait", "stay"})
 
@@ -321,7 +331,7 @@ def unread_verb(words: list[str], noun: str) -> str:
         action = len(verb) > 3 and verb.isalpha() and verb not in _OPENERS and not set(lex.lemmas(verb)) & _STATES
     else:
         action = len(verb) > 3 and verb.endswith("s") and not verb.endswith(("'s", "ss"))
-    return verb if action and verb not in PREPOSITIONS | _NO_ACTION else ""
+    return verb if action and verb not in PREPOSITIONS | _NO_ACTION | lex.RELATIONS.keys() else ""
 
 
 def gesture(words: list[str]) -> str:

@@ -85,7 +85,15 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\blater than\b|\bsubsequent to\b", "after"),
     (r"^following (?=the|an?\b)|^from (?:the )?(?:moment|time|point) (?:(?:that|when) )?(?=the|an?\b)", "after "),
     (r"\b(has|have|had) gone(?: away)?(?=$|,)", r"\1 left"),
+    # one of some, and sets of things
+    (r"\bthe (first|second|third|fourth|fifth|last) of (?:the |these |those )?(?:two |three |four |five |\d+ )?(?=\w)",
+     r"the \1 "),
+    (r"\bthe (small|bigg|larg|tall|short|fast|slow|dark|light)er of (?:the |these |those )?(?:two )?(\w+?)s?\b",
+     r"the \1er \2"),
+    (r"\ba (?:flock|herd|swarm|bunch|line|row|crowd) of (?=\w)", ""),
+    (r"\ba pair of (?!shoes|boots|jeans|trousers|pants|shorts|glasses|sunglasses|gloves|socks|scissors)", "two "),
     # coming and going
+    (r"\b(is|are|was|were|be) lying down\b", r"\1 lying"),
     (r"\b(?:takes?|taking|took|sets?|setting) off (?=to the|towards?|on the|out)", "goes off "),
     (r"\b(comes|drives|walks|runs|rolls|rides|strolls|coming|driving|walking) up (?=from )", r"comes in "),
     (r"\b(?:following|after) (?:when\b|(?:the )?(?:moment|point|bit|part|time)(?: when| where| that| in which| "

@@ -187,6 +187,8 @@ def _read_clause(words: list[str]) -> QueryReading:
     if (thing := grammar.object_of(words, others, subject)) is not None:
         r.object = QueryReading(noun=thing[0], kind=thing[1])
     r.companions = [(grammar.preposition_of(words, i), words[i], kind) for i, kind in others]
+    if r.object is not None and lex.body_part(r.object.noun) not in (None, "carried") and _DRESSES.search(text):
+        r.events = [e for e in r.events if e not in ("put_down", "pick_up", "start")]
     _attach_colours(r, words, subject, others)
     held = r.object is not None and r.object.kind == "object" and not {"put_down", "pick_up"} & set(r.events)
     if held and r.object is not None and not is_a_place(words, words.index(r.object.noun)):
@@ -214,6 +216,10 @@ def _read_clause(words: list[str]) -> QueryReading:
         if not r.events and r.kind in ("person", "cyclist", "animal", "vehicle"):
             r.events = [event_lexicon.STATES[w] for w in before if w in event_lexicon.STATES][-1:]
     return r
+
+
+#: Putting garments on and off, which is no putting down or taking away.
+_DRESSES = re.compile(r"\bput on\b|\btake off\b|\b(put|take) .* (on|off)$")
 
 
 def _attach_colours(
