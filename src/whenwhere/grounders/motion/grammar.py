@@ -305,8 +305,9 @@ def unknown_head(words: list[str], nouns: list[tuple[int, str]]) -> int | None:
 
 #: Words after a noun that are no verbs that tell what is done.
 _NO_ACTION = frozenset({
-    "across", "towards", "always", "sometimes", "this", "its", "has", "was", "does", "besides", "is", "without", "whose",
+    "across", "towards", "always", "sometimes", "this", "its", "has", "was", "does", "besides", "is", "without",
     "above", "below", "beneath", "along", "inside", "outside", "underneath", "opposite", "like", "that", "than",
+    "whose",
 })  # fmt: skip
 #: Verbs that tell how somebody looks or what is with them, and not what is done.
 _STATES = frozenset({"wear", "hold", "carry", "have", "dress", "stand", "sit", "lie", "wait", "stay"})
