@@ -385,7 +385,7 @@ def _bind_metrics(plan: Plan, knobs: Knobs, accepted: Mapping[str, list[str]]) -
         found += _bind_metric(metric, words, knobs, accepted.get(words, []))
     bound = {metric.metric for metric in found}
     found += [
-        BoundMetric(heading=one.id, status="bound", metric=one.id, by="primary")
+        BoundMetric(heading=next(iter(one.aliases), one.id), status="bound", metric=one.id, by="primary")
         for one in knobs.metrics
         if one.primary and one.id not in bound
     ]
