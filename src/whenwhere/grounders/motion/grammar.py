@@ -274,7 +274,10 @@ def subject_of(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str
 
 
 def _owned(words: list[str], owner: int) -> bool:
-    """Whether a thing is named after its owner, which is then asked for: "the woman's red bag", but not her coat."""
+    """Whether a thing is named after its owner, so that the thing is asked for: "the woman's red bag".
+
+    A garment with a colour ("the woman's red coat") tells who is asked for, and is no thing of its own.
+    """
     rest = words[owner + 1 :]
     after = [w for w in rest if not (lex.colour_of(w) or w in lex.SIZES)]
     if rest and is_noun(rest[0]):

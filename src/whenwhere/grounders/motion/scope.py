@@ -64,7 +64,8 @@ _UNSUPPORTED = (
     rf"{_SHARE}half the \S+", r"(?:at least|at most|exactly|more than|fewer than|less than) \S+(?: \S+)?",
     r"(?<!the )only (?!after|before|once|when|while|until)\S+", r"by the time",
     r"one (?:after|by) (?:one|another|the other)",
-    r"camera (?:\S+ly |then |first )?(?:zoom|pan|move|tilt|turn|shake|focus|follow|shift|swing|cut|track)"
+    r"(?:^|(?<=as )|(?<=while )|(?<=when )|(?<=and ))(?:the )?camera (?:\S+ly |then |first )?"
+    r"(?:zoom|pan|move|tilt|turn|shake|focus|follow|shift|swing|cut|track)"
     r"(?:e?s|ed|ing)?",
     r"(?:^|(?<=time )|(?<=moment )|(?<=part )|(?<=happens ))between \S+(?: \S+){0,2}",
 )  # fmt: skip

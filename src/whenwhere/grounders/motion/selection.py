@@ -183,9 +183,11 @@ class Selector:
             together = at_once(fits, reading.count)
             if together:
                 there = [c for c in fits if c.spans & together]
-                answer = replace(self._chosen(reading, found, there, fits), spans=together)
+                answer = self._chosen(reading, found, there, fits)
+                if answer.status != "answered":
+                    return answer
                 why = f"{len(fits)} fit, and these are the times at which exactly {reading.count} are there at once"
-                return answer if answer.status != "answered" else answer.doubted(why, 1)
+                return replace(answer, spans=together).doubted(why, 1)
             if reading.noun != "people":
                 return found.unsure(f"the sentence names {reading.count}, but {len(fits)} fit")
         answer = self._chosen(reading, found, fits, fits)

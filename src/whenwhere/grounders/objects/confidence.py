@@ -133,10 +133,10 @@ class ClassEvidence:
         facts = confidence_features(sentence, reading, made, around)
         wanted = self.scorer.wanted(reading)
         margin = None if facts["alone"] else facts["margin"]
-        companion = "" if self.never_seen(reading) else self.missing_companion(reading)
-        if companion or self.never_seen(reading):
-            missing = f"the detector knows {companion or reading.noun} and saw none in this video"
-            chance = (WITHOUT if companion else 1.0) * self.absence
+        gone = self.never_seen(reading)
+        if missed := reading.noun if gone else self.missing_companion(reading):
+            missing = f"the detector knows {missed} and saw none in this video"
+            chance = (1.0 if gone else WITHOUT) * self.absence
             return StatusDecision("absent" if chance >= THRESHOLD else "unsure", chance, margin, [missing])
         fit = best.terms.get("kind", 0.0)
         dominance = None if best.place is not None else colour_dominance(reading, best.actor)
