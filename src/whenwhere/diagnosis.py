@@ -131,6 +131,7 @@ def _detector() -> Diagnosis:
 
     from whenwhere.errors import WhenwhereError
     from whenwhere.models.detectors.resolve import open_detector
+    from whenwhere.models.detectors.tensorflow import SsdDetector
 
     try:
         detector = open_detector("ssd")
@@ -138,7 +139,8 @@ def _detector() -> Diagnosis:
     except WhenwhereError as e:
         found, _, mend = str(e).rpartition(": ")
         return Diagnosis("detector ssd", "missing", found, mend)
-    runs = f"{len(detector.labels)} classes, on {detector.device}, {detector.batch} pictures at a time"
+    by = f" by {detector.runtime}" if isinstance(detector, SsdDetector) else ""
+    runs = f"{len(detector.labels)} classes, on {detector.device}{by}, {detector.batch} pictures at a time"
     return Diagnosis("detector ssd", "ok", f"{runs}; licence {detector.licence}; {detector.source}")
 
 

@@ -55,11 +55,14 @@ class Memo:
             wider motion). An axis is missing until it is computed.
         families: The probabilities that the actor is a person, a vehicle or an animal, shape (3,). None until they are
             computed.
+        kinds: How well the actor's shape and motion fit a kind, by the kind and the largest area that it was compared
+            with.
     """
 
     standing: list[tuple[float, float]] | None = None
     movements: dict[int | None, list[Movement]] = field(default_factory=dict)
     families: NDArray[np.float64] | None = None
+    kinds: dict[tuple[str, float], float] = field(default_factory=dict)
 
 
 @dataclass
@@ -139,6 +142,16 @@ class TrackedActor:
     def brisk(self) -> float:
         """Speed while moving: the upper quartile of the speeds, in multiples of the actor's own size per second."""
         return float(np.percentile(self.pace, 75))
+
+    @cached_property
+    def stride(self) -> float:
+        """The 70th percentile of the speeds, in multiples of the actor's own size per second."""
+        return float(np.percentile(self.pace, 70))
+
+    @cached_property
+    def active(self) -> float:
+        """Share of the sightings at which it does not stand still."""
+        return float((~self.still).mean())
 
     @property
     def mass(self) -> float:
@@ -327,6 +340,13 @@ def kind_score(actor: TrackedActor, kind: str, biggest: float) -> float:
         kind: The kind, such as "person" or "vehicle": a key of `lexicon.NOUNS`.
         biggest: Area of the biggest actor of the clip, as a fraction of the frame.
     """
+    known = actor.memo.kinds
+    if (kind, biggest) not in known:
+        known[kind, biggest] = _kind_score(actor, kind, biggest)
+    return known[kind, biggest]
+
+
+def _kind_score(actor: TrackedActor, kind: str, biggest: float) -> float:
     pace = actor.brisk
     relative = float(np.log(actor.area / biggest))
     skin = float(actor.colour[:, COLUMNS.index("skin")].mean())

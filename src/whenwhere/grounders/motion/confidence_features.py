@@ -79,6 +79,11 @@ class ClipConditions:
         largest = max((a.mass for a in self.everyone), default=0.0)
         return [a for a in self.everyone if clearly_seen(a) and a.mass > _NOTICEABLE * largest]
 
+    @cached_property
+    def usual(self) -> NDArray[np.float64]:
+        """(3,) mean probabilities of the families of `kind_model` over these actors, of which there must be one."""
+        return kind_model.usual_families(self.noticeable)
+
 
 def unknown_words(sentence: str) -> list[str]:
     """The content words of a sentence that the grounder cannot use.
@@ -146,7 +151,9 @@ def has_company(actor: TrackedActor, around: ClipConditions) -> bool:
 
 def family_looks(actor: TrackedActor, around: ClipConditions) -> NDArray[np.float64]:
     """(3,) probabilities of the families of `kind_model` for an actor, given the clip's other actors."""
-    return kind_model.family_beside(actor, around.noticeable if has_company(actor, around) else [])
+    if not has_company(actor, around):
+        return kind_model.family_probabilities(actor)
+    return kind_model.family_beside(actor, around.usual)
 
 
 def not_bigger(reading: QueryReading, actor: TrackedActor, around: ClipConditions) -> bool:

@@ -132,11 +132,10 @@ def event_spans(actor: TrackedActor, event: str) -> list[EventSpan]:
 
 def _moving(actor: TrackedActor, event: str) -> list[EventSpan]:
     """The whole stay, better the more it moves; its single movements too, if it mostly stands."""
-    moving = float((~actor.still).mean())
-    pace = float(np.percentile(actor.pace, 70))
+    moving = actor.active
     quality = 0.8 * (min(moving, 0.6) - 0.6)
     if event == "run":
-        quality += 0.6 * float(np.clip(np.log(max(pace, 0.05) / 1.5), -1.0, 0.7))
+        quality += 0.6 * float(np.clip(np.log(max(actor.stride, 0.05) / 1.5), -1.0, 0.7))
     if event == "pass" and actor.entry and actor.exit and actor.entry[0] != actor.exit[0]:
         quality += 0.4
     out = [whole_stay(actor, quality)]

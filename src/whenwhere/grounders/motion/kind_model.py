@@ -72,18 +72,22 @@ def kind_probability(actor: TrackedActor, kind: str | None) -> float | None:
     return None if family is None else float(family_probabilities(actor)[family])
 
 
-def family_beside(actor: TrackedActor, others: list[TrackedActor]) -> NDArray[np.float64]:
+def usual_families(some: list[TrackedActor]) -> NDArray[np.float64]:
+    """(3,) mean probabilities of `FAMILIES` over some actors, one or more, weighted by how noticeable they are."""
+    weights = np.sqrt([a.mass for a in some])
+    usual: NDArray[np.float64] = np.average([family_probabilities(a) for a in some], axis=0, weights=weights)
+    return usual
+
+
+def family_beside(actor: TrackedActor, usual: NDArray[np.float64]) -> NDArray[np.float64]:
     """(3,) probabilities of `FAMILIES` for an actor, given that clips mostly show one or two families.
 
     One car among cars may be shaped like an animal; that the others are cars makes an animal less likely.
 
     Args:
         actor: The actor to judge.
-        others: The actors of the clip that are clearly seen, weighted by how noticeable they are.
+        usual: Mean probabilities over the actors of the clip that are clearly seen, shape (3,).
     """
     p = family_probabilities(actor)
-    if not others:
-        return p
-    usual = np.average([family_probabilities(a) for a in others], axis=0, weights=np.sqrt([a.mass for a in others]))
     together: NDArray[np.float64] = p * (0.15 + usual)
     return together / together.sum()

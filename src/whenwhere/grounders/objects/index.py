@@ -32,7 +32,7 @@ from whenwhere.video import VideoInfo, stream_frames, stream_views
 from whenwhere.video.read import cores
 
 #: Version of the stored arrays; raise it if they or their meaning change.
-VERSION = 3
+VERSION = 4
 #: Frames per second that are looked at, and their width in pixels.
 FPS = 4.0
 WIDTH = 480

@@ -16,7 +16,7 @@ from whenwhere.boxes import clip_boxes
 from whenwhere.models.detectors.detector import ClassDetections
 
 #: Longest time in seconds for which detections are carried.
-REFRESH = 4.0
+REFRESH = 8.0
 #: Width in pixels at which pictures are compared.
 WIDTH = 320
 #: Grey levels by which a pixel must change to count, after blurring; and the share of the picture that must change.

@@ -4,9 +4,12 @@ The text graphs that OpenCV's script `tf_text_graph_ssd.py` writes end in a laye
 label for each box. That layer is cut off: the scores of all classes at each of the network's anchors are read instead,
 and boxes are decoded and doubles removed here. The coding of boxes is SSD's (Liu et al. 2016, section 2.2), with the
 variances that the graph states.
+
+The graph of the extra `[objects]` is run by OpenVINO where that is installed; OpenCV then only tells the anchors.
 """
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +20,7 @@ from whenwhere.errors import ModelError
 from whenwhere.models.detectors.detector import THRESHOLD, ClassDetections, distribution, select
 from whenwhere.models.detectors.labels import LabelSpace, coco_labels
 from whenwhere.models.detectors.opencv import network_file, opencv_errors, sha256, try_network
+from whenwhere.models.detectors.openvino import Network, ssd_network
 from whenwhere.readers import read_text
 
 #: Side of the pictures that the network looks at, if its text graph does not say; and the largest one.
@@ -39,7 +43,8 @@ class SsdDetector:
         labels: The classes. None means those of COCO, if the number of columns is COCO's.
         licence: Licence of the weights, in words.
         source: Where the weights come from, in words.
-        trusted: Whether the files are known to be whole, so that they need not be tried in a process of their own.
+        trusted: Whether the files are known to be whole, so that they need not be tried in a process of their own, and
+            may be given to OpenVINO.
 
     Raises:
         ModelError: The files are not an SSD detector, or the labels do not fit.
@@ -78,7 +83,10 @@ class SsdDetector:
         if set(self._outputs) != set(parts.outputs):
             raise ModelError(f"{config} does not end in boxes, scores and anchors, so it is not an SSD detector's")
         self._order = [self._outputs.index(o) for o in parts.outputs]
-        width = self._forward(np.zeros((1, 16, 16, 3), np.uint8))[1].shape[-1]
+        self._graph = graph if trusted else None
+        blank = np.zeros((1, 3, parts.side, parts.side), np.float32)
+        _, scores, (self._anchors, self._variances) = self._by_opencv(blank)
+        width = scores.shape[-1]
         space = labels or coco_labels(width)
         if space is None:
             raise ModelError(f"{name} has {width} classes, which are not COCO's: put their names into a file of labels")
@@ -86,34 +94,50 @@ class SsdDetector:
         self.labels, self._columns = space.labels, space.columns
         self.fingerprint = f"ssd-1:{sha256(graph)}:{sha256(config)}:{','.join(self.labels)}"
 
+    @cached_property
+    def _by_openvino(self) -> Network | None:
+        """The network as OpenVINO runs it; made for the first picture, since that takes a second."""
+        found = ssd_network(self._graph, self.name) if self._graph is not None else None
+        if found is not None:
+            self._net = None  # some 100 MB that are no longer needed
+        return found
+
+    @property
+    def runtime(self) -> str:
+        """What runs the network, in words."""
+        return "OpenCV" if self._by_openvino is None else "OpenVINO"
+
     def detect(self, frames: NDArray[np.uint8], threshold: float = THRESHOLD) -> list[ClassDetections]:
         """The objects in each picture; see `Detector.detect`."""
+        import cv2
+
+        run = self._by_openvino or self._by_opencv
         found: list[ClassDetections] = []
         for k in range(0, len(frames), self.batch):
             part = frames[k : k + self.batch]
             height, width = part.shape[1:3]
-            codes, scores, anchors = self._forward(part)
+            pictures = np.asarray(cv2.dnn.blobFromImages(list(part), 1.0, (self._side, self._side)), np.float32)
+            codes, scores, *_ = run(pictures)
             for code, named in zip(codes, scores[..., self._columns], strict=True):
                 top = named.max(-1)
                 likely = np.flatnonzero(top >= threshold)
-                boxes = decode(code[likely], anchors[0, likely], anchors[1, likely]) * [width, height, width, height]
+                boxes = decode(code[likely], self._anchors[likely], self._variances[likely])
+                boxes *= [width, height, width, height]
                 found.append(select(boxes, top[likely], distribution(named[likely]), (height, width), threshold))
         return found
 
-    def _forward(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    def _by_opencv(self, pictures: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Codes (n, anchors, 4), scores (n, anchors, columns), and anchors with their variances (2, anchors, 4)."""
-        import cv2
-
         with opencv_errors(self.name):
-            self._net.setInput(cv2.dnn.blobFromImages(list(frames), 1.0, (self._side, self._side)))
+            self._net.setInput(pictures)
             out = self._net.forward(self._outputs)
         codes, scores, anchors = (out[k] for k in self._order)
         count = anchors.size // 8
-        if not count or codes.size != len(frames) * count * 4 or scores.size % (len(frames) * count):
+        if not count or codes.size != len(pictures) * count * 4 or scores.size % (len(pictures) * count):
             raise ModelError(f"{self.name} gives {codes.size} codes for {count} anchors, so it is not an SSD detector")
         return (
-            codes.reshape(len(frames), count, 4),
-            scores.reshape(len(frames), count, -1),
+            codes.reshape(len(pictures), count, 4),
+            scores.reshape(len(pictures), count, -1),
             anchors.reshape(2, count, 4),
         )
 
