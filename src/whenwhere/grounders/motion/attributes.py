@@ -97,6 +97,9 @@ class TrackedActor:
         way: Centres as fractions of the frame with the camera's own motion taken out, shape (n, 2); the same as
             `centre` if the camera stands still.
         classes: How likely the actor is of each class of a detector, shape (labels,); empty if no detector saw it.
+        joints: Joints of a person at each sighting, in the order of `models.joints.JOINTS`: x and y in pixels of the
+            displayed frame and a score from 0 to 1, NaN where they were not looked for; shape (n, 17, 3). Shape (0, 17,
+            3) if they were not looked for at all.
         members: The actors that a group or a joined actor consists of.
         memo: Results that later questions reuse.
     """
@@ -123,6 +126,7 @@ class TrackedActor:
     strong: float
     way: NDArray[np.float64]
     classes: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    joints: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 17, 3), np.float32))
     members: list["TrackedActor"] = field(default_factory=list)
     memo: Memo = field(default_factory=Memo, repr=False)
 

@@ -29,7 +29,7 @@ from whenwhere.grounders.motion.selection import grade
 from whenwhere.grounders.objects.actors import STILL
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.labels import GROUPS, SELDOM_MISSED, WantedClasses, wanted_classes
-from whenwhere.grounders.objects.ranking import WEAK, ObjectScorer
+from whenwhere.grounders.objects.ranking import UNPOSED, WEAK, ObjectScorer
 
 #: Least term of class of a thing that clearly is what the noun names.
 CLEAR = -0.6
@@ -57,6 +57,8 @@ ONE_COLOUR = 0.25
 NO_COLOUR = 0.08
 #: Highest confidence of a sentence whose verb was not understood, so that its time is that of the stay.
 UNREAD_VERB = 0.25
+#: Highest confidence of the time of a posture or gesture, and the least one if it is clear whose it is.
+POSED, POSED_CLEARLY = 0.5, 0.2
 #: How often the stay of whoever is named is about the right time, if what is done was not understood.
 ACTOR_ALONE = 0.15
 #: Highest confidence of a region of one colour for a noun that is not known, so that its colour alone was looked for.
@@ -160,16 +162,23 @@ class ClassEvidence:
         if self._clear_actor(reading, made, fit) and best.spans.duration > 0.5 * best.actor.spans.duration:
             chance = max(chance, ACTOR_ALONE)
         words = grammar.query_tokens(sentence)
-        verb = ""
+        verb, unposed = "", list[str]()
         if not (named or reading.direction or reading.origin):
             verb = "" if reading.events else grammar.unread_verb(words, reading.noun)
             if reading.events and set(reading.events) <= _GESTURED:
                 verb = grammar.gesture(words)
+        posture = best.terms.get("posture")
+        if posture is not None and posture > UNPOSED:
+            clear = self._clear_actor(reading, made, fit)
+            verb, chance = "", min(max(chance, POSED_CLEARLY if clear else 0.0), POSED)
+        elif posture is not None:
+            chance = min(chance, UNREAD_VERB)
+            verb, unposed = "", ["nobody was seen in the posture that the sentence names"]
         if verb:
             chance = min(chance, UNREAD_VERB)
         if best.actor.id == REGION and not reading.noun:
             chance = min(chance, UNREAD_NOUN)
-        reasons = self._reasons(sentence, reading, best, facts, fit)
+        reasons = [*self._reasons(sentence, reading, best, facts, fit), *unposed]
         if verb:
             reasons.append(f"what “{verb}” looks like is not known, so that its time cannot be told")
         return StatusDecision("answered" if chance >= THRESHOLD else "unsure", chance, margin, reasons)
@@ -240,6 +249,8 @@ def grade_by_class(
     for name, no, yes in (("direction", -0.2, 0.4), ("side", -0.15, 0.15), ("clause", -0.4, 0.0)):
         if name in c.terms:
             level = min(level, 2 if c.terms[name] >= yes else 1 if c.terms[name] > no else 0)
+    if "posture" in c.terms:
+        level = min(level, 2 if c.terms["posture"] >= 0.3 else 1 if c.terms["posture"] > UNPOSED else 0)
     dominance = colour_dominance(reading, c.actor)
     if dominance is not None:
         level = min(level, 2 if dominance > 0.6 else 1 if dominance > 0.3 else 0)

@@ -26,17 +26,23 @@ from whenwhere.grounders.objects import index as indexing
 from whenwhere.grounders.objects.actors import STILL, merged_actors, object_actors
 from whenwhere.grounders.objects.coloured import region_actors
 from whenwhere.grounders.objects.confidence import ClassEvidence, grade_by_class
+from whenwhere.grounders.objects.joints import VERSION as JOINTS_VERSION
+from whenwhere.grounders.objects.joints import build_joints, with_joints
+from whenwhere.grounders.objects.postures import postures_of
 from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.models.detectors.detector import Detector
 from whenwhere.models.detectors.resolve import open_detector
+from whenwhere.models.joints import open_joints
 from whenwhere.store import Cache
 from whenwhere.video import VideoInfo, stream_index
 
 #: What helps where classes and motion are not enough.
 _MORE = "a vision-language model understands more than a detector: --model OWNER/NAME, or the address of a server"
+#: The label of those whose joints can be found.
+PEOPLE = "person"
 #: Most videos whose actors are kept in memory between questions.
 _OPEN = 4
-#: A detector is used by one thread at a time, and sessions share it.
+#: A detector, and what finds joints, is used by one thread at a time, and sessions share it.
 _ASKING = Lock()
 
 
@@ -70,6 +76,7 @@ class ObjectGrounder:
         self._scenes: OrderedDict[tuple[str, float], tuple[indexing.ObjectIndex, motion_indexing.Index, list]] = (
             OrderedDict()
         )
+        self._posed: set[tuple[str, float]] = set()
         self._coloured: OrderedDict[tuple[str, float], list[TrackedActor]] = OrderedDict()
 
     def observe(
@@ -108,13 +115,14 @@ class ObjectGrounder:
             everyone = merged_actors(everyone, blobs)
         self._scenes[key] = index, moved, everyone
         while len(self._scenes) > _OPEN:
-            self._scenes.popitem(last=False)
+            self._posed.discard(self._scenes.popitem(last=False)[0])
         return (*self._scenes[key], decoded)
 
     def estimate(self, info: VideoInfo, request: GroundingRequest) -> dict[str, int]:
         """The frames that a first question decodes; later ones decode none.
 
-        The first sentence about a coloured thing without a class is an exception: it looks at the video once more.
+        The first sentence about a coloured thing without a class, or about a posture or gesture, is an exception: it
+        looks at the video once more.
         """
         seen = [stream_index(info, fps) for fps in (request.sample_fps or indexing.FPS, motion_indexing.FPS)]
         return {"frames": len(np.union1d(*seen)), "calls": 0, "tokens": 0}
@@ -122,8 +130,13 @@ class ObjectGrounder:
     def ground(self, info: VideoInfo, request: GroundingRequest) -> GroundingResult:
         """Answer one sentence (see `Grounder.ground`). Nothing is drawn at random, so `seed` has no effect."""
         index, moved, everyone, decoded = self.observe(info, request.sample_fps)
-        scorer = ObjectScorer(tuple(self.detector().labels), index.moving <= STILL)
+        labels = tuple(self.detector().labels)
         reading = read_query(request.query)
+        postures = postures_of(request.query, reading) if PEOPLE in labels else ()
+        if postures:
+            everyone, more = self._with_joints(info, request.sample_fps, labels.index(PEOPLE))
+            decoded += more
+        scorer = ObjectScorer(labels, index.moving <= STILL, postures)
         moved_alone = None
         if scorer.still and reading.noun and not scorer.wanted(reading).known:
             # Before a still camera, what the detector has no class for is found by its motion or colour.
@@ -156,6 +169,31 @@ class ObjectGrounder:
             moved_alone.frames_decoded = moved_alone.frames_shown = decoded
             return moved_alone
         return self._with_help(found)
+
+    def _with_joints(self, info: VideoInfo, sample_fps: float | None, person: int) -> tuple[list[TrackedActor], int]:
+        """All actors, the people with their joints, and the number of frames that this call had to decode for them.
+
+        They are looked for when a sentence first names a posture. Without the network for them nothing is added.
+        """
+        fps = sample_fps or indexing.FPS
+        key = (info.content, fps)
+        index, moved, everyone = self._scenes[key]
+        estimator = open_joints()
+        if estimator is None or key in self._posed:
+            return everyone, 0
+        made = []
+
+        def make() -> dict[str, np.ndarray]:
+            with _ASKING:
+                made.append(build_joints(info, index, person, estimator, fps, self.progress))
+            return made[0]
+
+        own = indexing.index_key(self.cache, info, self.detector(), fps)
+        found = self.cache.arrays(self.cache.key("joints", JOINTS_VERSION, own, estimator.fingerprint), make)
+        everyone = with_joints(everyone, index, found)
+        self._scenes[key] = index, moved, everyone
+        self._posed.add(key)
+        return everyone, index.frames if made else 0
 
     def _regions(self, info: VideoInfo, sample_fps: float | None) -> tuple[list[TrackedActor], int]:
         """The regions of one colour of a video, and the number of frames that this call had to decode for them.

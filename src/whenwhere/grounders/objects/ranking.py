@@ -18,10 +18,11 @@ from whenwhere.grounders.motion.lexicon import mix_of
 from whenwhere.grounders.motion.ranking import MotionScorer
 from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.reappearance import joined_visits
-from whenwhere.grounders.motion.temporal_scoring import time_candidates
+from whenwhere.grounders.motion.temporal_scoring import EVENT, time_candidates
 from whenwhere.grounders.motion.track_scoring import kind_term, track_terms
 from whenwhere.grounders.motion.tracks import colour_distance
 from whenwhere.grounders.objects.labels import GROUPS, LIKE, WantedClasses, wanted_classes
+from whenwhere.grounders.objects.postures import posture_spans, tells_time
 from whenwhere.grounders.objects.presence import stay
 from whenwhere.grounders.objects.relations import event_times, large_times, time_together
 from whenwhere.spans import SpanSet
@@ -37,6 +38,8 @@ _OVERLAP, _COLOUR = 0.3, 0.3
 _BASIC = len(COLOURS)
 #: Term of an event below which the whole stay is offered too, with this term.
 WEAK = -0.5
+#: Term of the stay of a person who was not seen in the posture that is asked for.
+UNPOSED = -0.8
 #: Words for things that were named before.
 _PRONOUNS = frozenset(("he", "she", "it", "they", "him", "her", "them"))
 #: Labels of things that are hidden by whoever uses them.
@@ -55,10 +58,12 @@ class ObjectScorer:
     Args:
         labels: The labels of the detector.
         still: Whether the camera stands still, so that blobs tell who came back.
+        postures: Postures and gestures that the sentence names, keys of `postures.POSTURES`. They replace the events of
+            people whose joints are known.
     """
 
-    def __init__(self, labels: tuple[str, ...], still: bool = False) -> None:
-        self.labels, self.still = labels, still
+    def __init__(self, labels: tuple[str, ...], still: bool = False, postures: tuple[str, ...] = ()) -> None:
+        self.labels, self.still, self.postures = labels, still, postures
         self._furniture = np.array([label in _FURNITURE for label in labels], float)
         self._mobile = np.array([label in _AGENTS or label in _CARRIED for label in labels], np.float32)
         self._agents = np.array([label in _AGENTS for label in labels])
@@ -137,10 +142,15 @@ class ObjectScorer:
         self, actor: TrackedActor, reading: QueryReading, who: dict[str, float], scene: ObservedScene
     ) -> list[Candidate]:
         """See `Scorer.time_candidates`; times together with the other things that the sentence names are added."""
-        made = time_candidates(actor, reading, who)
+        if self.postures and all(tells_time(actor, name) for name in self.postures):
+            reading = replace(reading, events=[])
+            made = self._posed(actor, time_candidates(actor, reading, who))
+        else:
+            made = time_candidates(actor, reading, who)
         if (len(actor.classes) or actor.id == REGION) and not (reading.events or reading.direction or reading.origin):
             for c in made:
-                c.spans = stay(actor, scene.duration, scene.cuts, self.still)
+                if c.terms.get("posture", UNPOSED) <= UNPOSED:
+                    c.spans = stay(actor, scene.duration, scene.cuts, self.still)
         named = [e for e in reading.events if e not in events.WHOLE]
         parts = [c for c in made if "event" in c.terms]
         if named and len(actor.classes) and max((c.terms["event"] for c in parts), default=0.0) < WEAK:
@@ -154,6 +164,16 @@ class ObjectScorer:
             if wanted.known and noun not in _PRONOUNS:
                 made += self._beside(actor, reading, made, preposition, wanted, scene)
         return made
+
+    def _posed(self, actor: TrackedActor, made: list[Candidate]) -> list[Candidate]:
+        """The candidates for the times of the named postures, and the stay, in which no posture may have been seen."""
+        who = made[0].terms
+        parts = [
+            Candidate(actor, SpanSet([(one.start, one.end)]), 0.0, {**who, "posture": EVENT * one.quality})
+            for name in self.postures
+            for one in posture_spans(actor, name)
+        ]
+        return [*parts, Candidate(actor, made[0].spans, 0.0, {**who, "posture": UNPOSED})]
 
     def _large(self, actor: TrackedActor, made: list[Candidate]) -> list[Candidate]:
         """Candidates for the times at which an actor is near the camera."""
@@ -181,7 +201,7 @@ class ObjectScorer:
             inside = SpanSet(together.runs) & c.spans
             share = inside.duration / max(c.spans.duration, 1e-6)
             c.terms["beside"] = c.terms.get("beside", 0.0) + (0.5 if share > 0.5 else -0.2 if share > 0.1 else -0.6)
-        if not together.runs or preposition in ("from", "to", "towards", "off"):
+        if not together.runs or preposition in ("from", "to", "towards", "off") or "posture" in made[0].terms:
             return []
         still = bool((wanted.weights * self._furniture).max() > 0.5)
         named = [e for e in reading.events if e not in events.WHOLE]

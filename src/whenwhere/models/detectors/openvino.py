@@ -1,7 +1,7 @@
-"""The network of an SSD detector, run by OpenVINO: the same numbers as OpenCV gives, in less than half of the time.
+"""Networks that OpenVINO runs, among them that of an SSD detector: OpenCV's numbers in less than half of the time.
 
-OpenVINO is optional; where it is not installed or cannot run, OpenCV does the work. Only graphs that are known by their
-checksum are given to it.
+OpenVINO is optional; where it is not installed or cannot run, OpenCV does the work of the detector. Only files that are
+known by their checksum are given to it.
 """
 
 import os
@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,28 @@ def load_openvino() -> ModuleType | None:
             sys.modules[reporter] = before
 
 
+#: In 32 bits everywhere, so that answers do not depend on what the processor has.
+_SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+
+
+def compile_file(openvino: ModuleType, path: str | Path, threads: int) -> Callable[[list[Any]], Any]:
+    """A network of a file that OpenVINO reads, ready to run on the CPU.
+
+    Args:
+        openvino: The module, from `load_openvino`.
+        path: The file; it must be known to be whole.
+        threads: Number of threads that it uses.
+
+    Raises:
+        RuntimeError: OpenVINO cannot read or run it.
+    """
+    core = openvino.Core()
+    compiled: Callable[[list[Any]], Any] = core.compile_model(
+        core.read_model(str(path)), "CPU", {"INFERENCE_NUM_THREADS": threads, **_SETTINGS}
+    )
+    return compiled
+
+
 def ssd_network(graph: Path, name: str) -> Network | None:
     """A function from pictures to the codes of boxes and the scores of classes; None if OpenVINO is not there.
 
@@ -67,10 +90,7 @@ def ssd_network(graph: Path, name: str) -> Network | None:
     try:
         with os.fdopen(handle, "wb") as f:
             f.write(part)
-        core = openvino.Core()
-        # In 32 bits everywhere, so that answers do not depend on what the processor has.
-        settings = {"INFERENCE_NUM_THREADS": cores(), "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-        compiled = core.compile_model(core.read_model(path), "CPU", settings)
+        compiled = compile_file(openvino, path, cores())
     except RuntimeError:
         return None
     finally:

@@ -6,6 +6,7 @@ without importing the package (it needs `pkg_resources`), and their checksums ar
 installed package is said to be one.
 """
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,8 +40,11 @@ def is_installed() -> bool:
         return False
 
 
-def package_folder() -> Path:
-    """The folder of the package's files, after their checksums were compared.
+def package_folder(files: Mapping[str, str] = FILES) -> Path:
+    """The folder of the package's files, after the checksums of some of them were compared.
+
+    Args:
+        files: SHA-256 of each file that is needed, by its name; by default those of the detector.
 
     Raises:
         MissingExtraError: The package is not installed.
@@ -50,7 +54,7 @@ def package_folder() -> Path:
     if spec is None:
         raise MissingExtraError(PACKAGE, "objects", "the detector ssd")
     folder = Path(next(iter(spec.submodule_search_locations or []), "")) / "models"
-    for name, expected in FILES.items():
+    for name, expected in files.items():
         file = folder / name
         if not file.is_file():
             raise ModelError(f"the package {PACKAGE} lacks its file {name}, so it is half installed: {REPAIR}")
