@@ -27,7 +27,7 @@ POSTURES: dict[str, tuple[str, ...]] = {
     ),
     "wave": ("wave",),
     "hand_to_face": (
-        "(drink|sip|eat|smoke|chew|bite|taste|swallow|yawn|cough|sneeze)",
+        "(drink|sip|eat|smoke|chew|bite|taste|swallow)",
         "(have|has) _ mouth (on|at|to)",
         "(cover|touch|wipe|scratch|rub|wash|dry) _ (face|mouth|nose|head|eye|cheek|chin|forehead)",
         "(brush|clean) _ teeth", "(adjust|fix) _ (glasses|sunglasses|hair|hat|cap)", "blow _ nose",
