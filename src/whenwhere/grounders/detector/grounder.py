@@ -7,7 +7,7 @@ alone is compared with it, in quality and in cost. Its steps, each a method of `
    time is known.
 2. `candidates`: the detector looks for a noun phrase of the description in one frame per second of each span. Boxes of
    different seconds are linked to tracks: by a tracker that runs through all frames in between (SAM 2), or by distance
-   if there is no tracker. SAM 3 finds and follows objects by itself.
+   if there is no tracker. SAM 3 finds and follows objects by itself, and the index of `--model objects` has tracks.
 3. `choose`: the candidates are drawn as numbered boxes, and the vision-language model answers with a number. A single
    candidate is taken without asking.
 4. `tube`: one box per second, and one at every frame if a tracker was used. The source of a box is `model` if it was
@@ -43,6 +43,7 @@ from whenwhere.grounders.detector.choice import (
     telling_times,
 )
 from whenwhere.grounders.detector.finding import finder
+from whenwhere.grounders.detector.indexed import IndexedTracks
 from whenwhere.grounders.detector.phrase import noun_phrase
 from whenwhere.grounders.detector.tracks import Linker, Track
 from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
@@ -70,13 +71,14 @@ class DetectorGrounder:
 
     Args:
         backend: The vision-language model.
-        detector: Finds objects by a noun phrase in single frames; or SAM 3, which also follows them.
+        detector: Finds objects by a noun phrase in single frames; or SAM 3, or the tracks of an object index, which are
+            followed already.
         propagator: Tracker that follows objects between seconds. None links boxes by their distance.
         sampling: How many frames the vision-language model is shown per call, and at what size.
         progress: Called with the share of the video that has been searched for the time span, 0-1.
 
     Raises:
-        SettingError: A propagator is given together with SAM 3, which needs none.
+        SettingError: A propagator is given together with SAM 3 or an object index, which need none.
     """
 
     name = "detector"
@@ -84,13 +86,13 @@ class DetectorGrounder:
     def __init__(
         self,
         backend: ModelBackend,
-        detector: Detector | ConceptTracker,
+        detector: Detector | ConceptTracker | IndexedTracks,
         propagator: Propagator | None = None,
         *,
         sampling: SamplingConfig | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        if isinstance(detector, ConceptTracker) and propagator is not None:
+        if isinstance(detector, ConceptTracker | IndexedTracks) and propagator is not None:
             raise SettingError(f"{detector.name} follows what it finds by itself: name no propagator beside it")
         self.backend, self.detector, self.propagator = backend, detector, propagator
         self.steps = SecondLevel(backend, sampling, progress)
@@ -121,6 +123,8 @@ class DetectorGrounder:
         shown = _frames(runner.info, span, runner.request.rate)
         if isinstance(self.detector, ConceptTracker):
             tracks = self._named(runner, self.detector, span, phrase)
+        elif isinstance(self.detector, IndexedTracks):
+            tracks = self._indexed(runner, self.detector, shown, phrase)
         elif self.propagator is not None:
             tracks = self._followed(runner, self.detector, self.propagator, span, shown, phrase)
         else:
@@ -201,8 +205,12 @@ class DetectorGrounder:
         steps = {name: cost for name, cost in plan["steps"].items() if name in ("when", "refine")}
         steps["which"] = self._price(info, DESCRIBED, self.backend.dialect.ask_which(request.query), WORDS_TOKENS)
         seconds = float(plan["assumed_seconds"])
-        every = self.propagator is not None or isinstance(self.detector, ConceptTracker)
-        frames = round(seconds * info.fps) if every else round(seconds * request.rate) + 1
+        if isinstance(self.detector, IndexedTracks):
+            frames = self.detector.frames(info)
+        elif self.propagator is not None or isinstance(self.detector, ConceptTracker):
+            frames = round(seconds * info.fps)
+        else:
+            frames = round(seconds * request.rate) + 1
         steps["detect"] = {"calls": 0, "frames": frames, "prompt_tokens": 0, "output_tokens": 0}
         steps["choose"] = self._price(info, FRAMES, choice_question(request.query, "", CANDIDATES), TOKENS)
         return plan_costs(steps, assumed_seconds=plan["assumed_seconds"])
@@ -211,6 +219,17 @@ class DetectorGrounder:
         width, height = output_size(info, shown_width(info, self.steps.sampling.close_side))
         tokens = self.backend.prompt_tokens(frames, width, height, words)
         return {"calls": 1, "frames": frames, "prompt_tokens": tokens, "output_tokens": output}
+
+    def _indexed(
+        self, runner: CallRunner, found: IndexedTracks, shown: NDArray[np.float64], phrase: str
+    ) -> list[Track]:
+        """The tracks of the object index at the second-level frames of a span."""
+        began = time.perf_counter()
+        tracks, asked, frames = found.tracks(runner.info, shown, phrase)
+        runner.costs.frames_decoded += frames
+        boxes = sum(len(track.times) for track in tracks)
+        _log(runner, began, detector=found.name, passes=asked, frames=asked, boxes=boxes)
+        return tracks
 
     def _linked(self, runner: CallRunner, detector: Detector, shown: NDArray[np.float64], phrase: str) -> list[Track]:
         """Detections in one frame per second, linked to tracks by their distance."""

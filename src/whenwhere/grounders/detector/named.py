@@ -5,19 +5,24 @@ Any name that `whenwhere.open_detector` takes can be the detector:
 - `detector`: Grounding DINO (tiny), with boxes linked by distance;
 - `detector:IDEA-Research/grounding-dino-base`: another detector; `detector:ssd` is the one of the extra `[objects]`;
 - `detector:IDEA-Research/grounding-dino-tiny+facebook/sam2.1-hiera-tiny`: SAM 2 follows objects between seconds;
-- `detector:facebook/sam3`: SAM 3 finds and follows objects by itself.
+- `detector:facebook/sam3`: SAM 3 finds and follows objects by itself;
+- `detector:objects`: the tracks of `--model objects` (extra `[objects]`), made once for a video.
 
 Answers are cached under the whole name, so another detector never gets the answers of this one.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from whenwhere.errors import SettingError
+from whenwhere.grounders.detector.indexed import OBJECTS, IndexedTracks
+from whenwhere.grounders.objects.grounder import ObjectGrounder, shared_detector
 from whenwhere.models.detectors.detector import Detector
+from whenwhere.models.detectors.package import SSD
 from whenwhere.models.detectors.resolve import check_detector_name, is_network_name, open_detector
 from whenwhere.models.pretrained import load_config
 from whenwhere.models.propagation import ConceptTracker, Propagator
+from whenwhere.store import Cache
 
 #: The detector if the pipeline names none: the smallest open-vocabulary one.
 DETECTOR = "IDEA-Research/grounding-dino-tiny"
@@ -54,11 +59,13 @@ def check_detector(pipeline: str) -> None:
     """
     for name in split_pipeline_name(pipeline):
         if name is not None:
-            check_detector_name(name)
+            check_detector_name(SSD if name == OBJECTS else name)
 
 
 @lru_cache(maxsize=1)
-def load_detector(pipeline: str, device: str | None = None) -> tuple[Detector | ConceptTracker, Propagator | None]:
+def load_detector(
+    pipeline: str, device: str | None = None
+) -> tuple[Detector | ConceptTracker | IndexedTracks, Propagator | None]:
     """The detector of a pipeline, and its propagator if the name has one.
 
     The models that were loaded last stay in memory, because a batch opens many videos with the same pipeline.
@@ -69,6 +76,8 @@ def load_detector(pipeline: str, device: str | None = None) -> tuple[Detector | 
     name, propagator = (n and _folder(n) for n in split_pipeline_name(pipeline))
     assert name is not None
     following = None if propagator is None else Propagator(propagator, device=device)
+    if name == OBJECTS:
+        return IndexedTracks(ObjectGrounder(partial(shared_detector, SSD), Cache())), following
     if not is_network_name(name) and load_config(name).model_type in ConceptTracker.KINDS:
         return ConceptTracker(name, device=device), following
     return open_detector(name, device=device), following

@@ -3,6 +3,7 @@
 Every position is an index into the list of words of one clause.
 """
 
+import itertools
 import re
 from functools import cache
 
@@ -26,6 +27,8 @@ def _event_patterns() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
 #: Words that occur in the patterns of events, in base form.
 VERBS = frozenset(re.findall(r"[a-z]+", " ".join(" ".join(p) for p in event_lexicon.EVENTS.values())))
 
+#: Forms of verbs that are nouns after an article, also where a sentence ends.
+_NOUNS_TOO = frozenset({"park", "bike", "cycle", "race", "slide", "swing"})
 _NOT_VERB_AFTER = frozenset({"the", "a", "an", "his", "her", "its", "their", "this", "my", "your"})
 
 PREPOSITIONS = frozenset({
@@ -164,11 +167,11 @@ def events_of(text: str, words: list[str]) -> list[str]:
         for pattern in patterns:
             for match in pattern.finditer(text):
                 index = text[: match.start()].count(" ")
-                # In "a parking lot", "the walking stick" and "in the park" the form after an article is not a verb.
+                # In "a parking lot", "the walking stick" and "fixes the bike" the form after an article is not a verb.
                 if (
                     index
                     and words[index - 1] in _NOT_VERB_AFTER
-                    and (index + 1 < len(words) or words[index] == "park" or words[index].endswith("ing"))
+                    and (index + 1 < len(words) or words[index] in _NOUNS_TOO or words[index].endswith("ing"))
                     and " " not in match.group().strip()
                 ):
                     continue
@@ -316,21 +319,40 @@ _NO_ACTION = frozenset({
 _STATES = frozenset({"wear", "hold", "carry", "have", "dress", "stand", "sit", "lie", "wait", "stay"})
 
 
+_ARTICLES = frozenset({"the", "a", "an", "his", "her", "its", "their"})
+
+
+def _end_of_description(words: list[str]) -> int:
+    """Where words that describe a noun end and a verb begins: "is" and a form in -ing, or one in -s and an article."""
+    for i, (word, following) in enumerate(itertools.pairwise(words)):
+        being = word in ("is", "are", "was", "were") and following.endswith("ing")
+        acting = len(word) > 3 and word.endswith("s") and not word.endswith(("'s", "ss")) and following in _ARTICLES
+        if being or (acting and word not in _NO_ACTION and not lex.colour_of(word)):
+            return i
+    return len(words)
+
+
 def unread_verb(words: list[str], noun: str) -> str:
-    """The verb right after a noun, whatever it means; "" if there is none, or none that tells an action.
+    """The verb after a noun, whatever it means; "" if there is none, or none that tells an action.
+
+    Words between that describe the noun ("in a black coat") are left out.
 
     >>> unread_verb("the cat licks its nose".split(), "cat"), unread_verb("a cat on the bed".split(), "cat")
     ('licks', '')
+    >>> [unread_verb(f"a man {s}".split(), "man") for s in ("in red watches a cat", "in shorts", "in red is cooking")]
+    ['watches', '', 'cooking']
     >>> [unread_verb(s.split(), "man") for s in ("a man is cooking", "the man opened the door", "a man is in the room")]
     ['cooking', 'opened', '']
     """
     after = words[words.index(noun) + 1 :] if noun in words else []
     after = [w for w in after if not w.endswith("ly")]
+    if after and after[0] in PREPOSITIONS:
+        after = after[_end_of_description(after) :]
     verb, rest = (after[0], after[1:]) if after else ("", [])
     if verb in ("is", "are", "was", "were"):
         verb = next((w for w in rest if w not in ("seen", "shown", "being")), "")
         action = len(verb) > 5 and verb.endswith("ing") and not set(lex.lemmas(verb)) & _STATES
-    elif rest[:1] and rest[0] in ("the", "a", "an", "his", "her", "its", "their"):
+    elif rest[:1] and rest[0] in _ARTICLES:
         # "the man opened the door", "person open the door"
         action = len(verb) > 3 and verb.isalpha() and verb not in _OPENERS and not set(lex.lemmas(verb)) & _STATES
     else:

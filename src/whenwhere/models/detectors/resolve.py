@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from whenwhere.errors import MissingExtraError, ModelError, SettingError
+from whenwhere.models.detectors import package
 from whenwhere.models.detectors.detector import Detector
 from whenwhere.models.detectors.labels import COCO, LabelSpace, label_space, read_labels
 from whenwhere.models.detectors.onnx import OnnxDetector
@@ -93,6 +94,8 @@ def check_detector_name(name: str) -> None:
         raise SettingError(
             f"there is no detector {name!r}: a detector is {SSD}, a network's file, a folder or a hub id"
         )
+    if name == SSD and not package.is_installed():
+        raise MissingExtraError(package.PACKAGE, "objects", f"the detector {SSD}")
     if is_network_name(name):
         return
     if path.suffix in PICKLES:
@@ -103,9 +106,9 @@ def check_detector_name(name: str) -> None:
         raise SettingError(
             f"there is no detector {name!r}: a detector is {SSD}, a network's file, a folder or a hub id"
         )
-    for package in ("torch", "torchvision", "transformers"):
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "vlm", f"the detector {name}")
+    for needed in ("torch", "torchvision", "transformers"):
+        if find_spec(needed) is None:
+            raise MissingExtraError(needed, "vlm", f"the detector {name}")
 
 
 def _labels(path: Path, labels: Labels) -> LabelSpace | None:
