@@ -58,7 +58,7 @@ NO_COLOUR = 0.08
 #: Highest confidence of a sentence whose verb was not understood, so that its time is that of the stay.
 UNREAD_VERB = 0.25
 #: Highest confidence of the time of a posture or gesture, and the least one if it is clear whose it is.
-POSED, POSED_CLEARLY = 0.5, 0.2
+POSED, POSED_CLEARLY = 0.35, 0.2
 #: How often the stay of whoever is named is about the right time, if what is done was not understood.
 ACTOR_ALONE = 0.15
 #: Highest confidence of a region of one colour for a noun that is not known, so that its colour alone was looked for.

@@ -154,12 +154,17 @@ class ObjectGrounder:
         if scorer.wanted(reading).named:
             # Of what never moves, the background tells place and colour alone; the detector tells what it is.
             moved = replace(moved, static=moved.static[:0], static_colours=moved.static_colours[:0])
+        if postures:
+            # "Raises a hand" lifts nothing from its place.
+            moved = replace(moved, changes=moved.changes[:0], change_colours=moved.change_colours[:0])
         evidence = ClassEvidence(index, scorer)
         select = partial(
             Selector, decide=evidence.decide, grade=partial(grade_by_class, scorer), untold=evidence.untold
         )
         warnings = list(index.warnings)
         found = ground_among(info, request, everyone, moved, scorer, select, decoded, warnings, "was recognised")
+        if postures and found.reading is not None:
+            found.reading["postures"] = list(postures)
         if not found.candidates and request.span is None and evidence.denies(reading):
             found.status, found.confidence, found.warnings = "absent", round(evidence.absence, 3), list(index.warnings)
         if moved_alone is not None and (moved_alone.status == "answered", moved_alone.confidence) >= (

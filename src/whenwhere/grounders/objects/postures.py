@@ -54,8 +54,8 @@ ALSO: dict[str, frozenset[str]] = {
     "stand_up": frozenset({"rise"}), "kneel": frozenset({"bend"}), "bend": frozenset({"bend"}),
     "sit": frozenset({"stand"}), "lie": frozenset({"stand", "put_down"}),
 }  # fmt: skip
-#: Least score of a joint that counts.
-SCORE = 0.25
+#: Least score of a joint that counts; hidden legs are guessed with scores up to .4.
+SCORE = np.array([0.4 if name.endswith(("knee", "ankle")) else 0.25 for name in JOINTS])
 #: Gaps in seconds that are bridged, and the shortest time of a posture.
 _BRIDGE, _LEAST = 0.6, 0.3
 #: Seconds before and after the moment at which one posture gives way to another.
@@ -232,7 +232,7 @@ def _bend(body: Body) -> NDArray[np.bool_]:
 
 def _stand(body: Body) -> NDArray[np.bool_]:
     """Upright on straight legs."""
-    return _upright(body) & (body.below("hip", "knee") > 0.6) & ~(body.below("hip", "ankle") < 1.1)
+    return _upright(body) & (body.below("hip", "knee") > 0.6) & (body.below("hip", "ankle") > 1.1)
 
 
 Condition = Callable[[Body], NDArray[np.bool_]]
