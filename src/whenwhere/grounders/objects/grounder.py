@@ -134,7 +134,8 @@ class ObjectGrounder:
         reading = read_query(request.query)
         postures = postures_of(request.query, reading) if PEOPLE in labels else ()
         if postures:
-            everyone, more = self._with_joints(info, request.sample_fps, labels.index(PEOPLE))
+            scene = index, moved, everyone
+            everyone, more = self._with_joints(info, request.sample_fps, labels.index(PEOPLE), scene)
             decoded += more
         scorer = ObjectScorer(labels, index.moving <= STILL, postures)
         moved_alone = None
@@ -175,14 +176,26 @@ class ObjectGrounder:
             return moved_alone
         return self._with_help(found)
 
-    def _with_joints(self, info: VideoInfo, sample_fps: float | None, person: int) -> tuple[list[TrackedActor], int]:
+    def _with_joints(
+        self,
+        info: VideoInfo,
+        sample_fps: float | None,
+        person: int,
+        scene: tuple[indexing.ObjectIndex, motion_indexing.Index, list[TrackedActor]],
+    ) -> tuple[list[TrackedActor], int]:
         """All actors, the people with their joints, and the number of frames that this call had to decode for them.
 
         They are looked for when a sentence first names a posture. Without the network for them nothing is added.
+
+        Args:
+            info: The probed video.
+            sample_fps: Frames per second that are looked at; None for the usual number.
+            person: Column of the class of people.
+            scene: What `observe` returned for the video, without the number of frames.
         """
         fps = sample_fps or indexing.FPS
         key = (info.content, fps)
-        index, moved, everyone = self._scenes[key]
+        index, moved, everyone = scene
         estimator = open_joints()
         if estimator is None or key in self._posed:
             return everyone, 0
