@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.models.detectors.frozen_graph import cut_graph
-from whenwhere.video.read import cores
 
 #: Nodes of the graphs of TensorFlow's detection model zoo: the scaled pictures, the codes of boxes, and the logits.
 PICTURES, CODES, LOGITS = "Preprocessor/sub", "concat", "concat_1"
@@ -68,6 +67,15 @@ def compile_file(openvino: ModuleType, path: str | Path, threads: int) -> Callab
     return compiled
 
 
+def _threads() -> int:
+    """The number of cores that this process may use; 1 where PyAV is broken, which is no reason to open no detector."""
+    try:
+        from whenwhere.video.read import cores
+    except ImportError:
+        return 1
+    return cores()
+
+
 def ssd_network(graph: Path, name: str) -> Network | None:
     """A function from pictures to the codes of boxes and the scores of classes; None if OpenVINO is not there.
 
@@ -90,7 +98,7 @@ def ssd_network(graph: Path, name: str) -> Network | None:
     try:
         with os.fdopen(handle, "wb") as f:
             f.write(part)
-        compiled = compile_file(openvino, path, cores())
+        compiled = compile_file(openvino, path, _threads())
     except RuntimeError:
         return None
     finally:
