@@ -1,8 +1,8 @@
 """The tracks of `--model objects` as candidates: what a detector recognised in the whole video, followed through gaps.
 
-They are made once for a video and kept in the cache, so that later sentences cost no pass of a detector. They are linked
-four times a second with the camera's motion taken out; whether that is better than boxes linked second by second was not
-measured.
+They are made once for a video and kept in the cache, so that later sentences cost no pass of a detector. They are
+linked four times a second with the camera's motion taken out; whether that is better than boxes linked second by second
+was not measured.
 """
 
 import numpy as np
