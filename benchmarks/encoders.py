@@ -87,8 +87,8 @@ def encoders(size: str) -> dict[str, tuple[Any, Encode]]:
         return each.view(clips, -1, each.shape[-1]).mean(1)
 
     return {
-        HERE: (frames, lambda x: frames(x).pooled),
-        JOINT: (joint, lambda x: joint(x).pooled),
+        HERE: (frames, frames.embed),
+        JOINT: (joint, joint.embed),
         "open_clip CLIP": (tower, lambda x: mean(tower(x.flatten(0, 1)), len(x))),
         "transformers CLIP": (clip, lambda x: mean(clip(x.flatten(0, 1)).image_embeds, len(x))),
         "transformers X-CLIP": (x_clip, lambda x: mean(x_clip(x.flatten(0, 1)).pooler_output, len(x))),

@@ -263,6 +263,38 @@ def test_attention_is_the_same_for_few_and_for_many_tokens(monkeypatch: pytest.M
     assert torch.allclose(layer(x), few, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"attention": "frame"}, {"rope_theta": 100.0, "width": 32}, {"pooling": "mean"}, {"pooling": "attention"},
+        {"group_tokens": 3, "group_layers": (2, 4)},
+    ],
+)  # fmt: skip
+def test_embeddings_of_clips_alone_are_those_of_the_whole_output(changes: dict[str, Any]) -> None:
+    encoder, pixels = shaken(made(PLAIN, **changes)), clips(3, 8)
+    whole, alone = encoder.eval()(pixels).pooled, encoder.embed(pixels)
+    assert alone.shape == (3, 12) and torch.allclose(alone, whole, atol=1e-6)
+    whole, alone = (
+        torch.autograd.grad(made_of.square().sum(), list(encoder.parameters()), allow_unused=True)
+        for made_of in (encoder(pixels).pooled, encoder.embed(pixels))
+    )
+    for a, b in zip(whole, alone, strict=True):
+        assert (a is None) == (b is None) and (a is None or torch.allclose(a, b, atol=1e-5))
+
+
+def test_embeddings_of_clips_alone_are_cheaper() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    encoder, pixels = made(PLAIN), clips()
+    counts = []
+    for work in (encoder, encoder.embed):
+        with FlopCounterMode(display=False) as counter:
+            work(pixels)
+        counts.append(counter.get_total_flops())
+    # the last of four blocks keeps two of its twelve square matrices for all tokens but one
+    assert counts[1] < 0.9 * counts[0]
+
+
 def test_drop_path_skips_blocks_of_clips_in_training() -> None:
     encoder = made(PLAIN, drop_path=0.9)
     assert [block.drop_path for block in encoder.blocks] == pytest.approx([0, 0.3, 0.6, 0.9])

@@ -71,9 +71,11 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, rotation: Tensor | None = None) -> Tensor:
-        """Tokens of shape (B, N, C) to tokens of the same shape; `rotation` as for `rotate`."""
+    def forward(self, x: Tensor, rotation: Tensor | None = None, only_first: bool = False) -> Tensor:
+        """Tokens of shape (B, N, C) to tokens of the same shape, or to the first alone; `rotation` as for `rotate`."""
         clips, count, width = x.shape
+        if only_first:
+            return self._first(x, rotation)
         q, k, v = self.qkv(x).view(clips, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
@@ -82,6 +84,18 @@ class SelfAttention(nn.Module):
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         return self.out(mixed.transpose(1, 2).reshape(clips, count, width))
+
+    def _first(self, x: Tensor, rotation: Tensor | None) -> Tensor:
+        """The first token after attention, shape (B, 1, C)."""
+        clips, count, width = x.shape
+        (q_weight, kv_weight), (q_bias, kv_bias) = (
+            part.split([width, 2 * width]) for part in (self.qkv.weight, self.qkv.bias)
+        )
+        q = F.linear(x[:, :1], q_weight, q_bias).view(clips, 1, self.heads, -1).transpose(1, 2)
+        k, v = F.linear(x, kv_weight, kv_bias).view(clips, count, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
+        if rotation is not None:
+            q, k = rotate(q, rotation[..., :1, :]), rotate(k, rotation)
+        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(clips, 1, width))
 
     def weights(self, x: Tensor, rotation: Tensor | None = None) -> Tensor:
         """How much the first token attends to each token, averaged over heads, shape (B, N)."""
@@ -122,9 +136,10 @@ class TransformerBlock(nn.Module):
         self.mlp = TransformerMLP(width, inner, activation)
         self.drop_path = drop_path
 
-    def forward(self, x: Tensor, rotation: Tensor | None = None) -> Tensor:
-        """Tokens of shape (B, N, C) to tokens of the same shape; `rotation` as for `rotate`."""
-        x = x + self._sometimes(self.attention(self.norm1(x), rotation))
+    def forward(self, x: Tensor, rotation: Tensor | None = None, only_first: bool = False) -> Tensor:
+        """Tokens of shape (B, N, C) to tokens of the same shape, or to the first alone; `rotation` as for `rotate`."""
+        change = self._sometimes(self.attention(self.norm1(x), rotation, only_first))
+        x = (x[:, :1] if only_first else x) + change
         return x + self._sometimes(self.mlp(self.norm2(x)))
 
     def _sometimes(self, change: Tensor) -> Tensor:

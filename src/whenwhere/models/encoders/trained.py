@@ -41,7 +41,7 @@ class TrainedEncoder(TorchEncoder):
         self._tubelet = video.tubelet
 
     def _frames(self, images: NDArray[np.uint8]) -> "Tensor":
-        return self.model.video(self.model.pixels(np.repeat(images[:, None], self._tubelet, 1))).pooled
+        return self.model.video.embed(self.model.pixels(np.repeat(images[:, None], self._tubelet, 1)))
 
     def _clips(self, clips: NDArray[np.uint8]) -> ClipEmbeddings:
         if clips.shape[1] % self._tubelet:
@@ -74,7 +74,7 @@ class TrainedEncoder(TorchEncoder):
             video(self.model.pixels(clips))
         finally:
             hook.remove()
-        weights = layer.weights(*inputs[0])
+        weights = layer.weights(*inputs[0][:2])
         first, side = int(video.class_token is not None), video.config.grid
         steps = clips.shape[1] // self._tubelet
         count = side**2 * (1 if video.config.attention == "frame" else steps)

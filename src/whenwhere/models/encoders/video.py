@@ -81,41 +81,48 @@ class VideoEncoder(nn.Module):
         Raises:
             SettingError: The clips cannot be cut into whole tokens.
         """
-        steps, rows, columns = self._cut(pixels)
-        clips, patches, per_frame = len(pixels), rows * columns, self.config.attention == "frame"
-        kept, kept_steps = None, steps
-        if self.training and masking is not None and masking.ratio:
-            kept = keep_tokens(masking, clips, steps, patches, pixels.device, even=per_frame)
-            kept_steps = masking.kept_of(steps) if masking.kind == "frame" else steps
-        x = self._embed(pixels, kept, (steps, rows, columns))
-        order = torch.arange(steps * patches, device=pixels.device)
-        order = order.expand(clips, -1) if kept is None else kept
-        positions = torch.stack([order // patches, order // columns % rows, order % columns], -1)
-        sequences = x
-        if per_frame:
-            # all time steps that keep any tokens keep the same number of them
-            sequences = x.view(clips * kept_steps, -1, x.shape[-1])
-        encoded, groups, assignments = self._encode(sequences, positions.view(*sequences.shape[:2], 3))
+        x, positions, whole = self._tokens(pixels, masking)
+        clips, steps, per_frame = len(pixels), pixels.shape[1] // self.config.tubelet, self.config.attention == "frame"
+        encoded, groups, assignments = self._encode(x, positions)
+        positions = positions.view(clips, -1, 3)
         encoded = self.norm_post(encoded)
         pooled = self._pooled(encoded)
         tokens = encoded[:, 1:] if self.class_token is not None else encoded
-        tokens = tokens.reshape(x.shape)
+        tokens = tokens.reshape(*positions.shape[:2], -1)
         if per_frame:
             each = pooled.view(clips, -1, pooled.shape[-1])
             pooled = each.mean(1)
             frames = each
             if each.shape[1] < steps:
-                times = positions[:, :: x.shape[1] // each.shape[1], 0]
+                times = positions[:, :: positions.shape[1] // each.shape[1], 0]
                 frames = each.new_zeros(clips, steps, each.shape[-1]).scatter(1, times[..., None].expand_as(each), each)
         else:
-            frames = self.project(_step_means(tokens, positions[..., 0], steps, whole=kept is None))
-            if kept is not None:
+            frames = self.project(_step_means(tokens, positions[..., 0], steps, whole))
+            if not whole:
                 # a pooling head has biases, so that it does not map the zeros of a step without tokens to zeros
                 present = torch.zeros(clips, steps, device=x.device).scatter_(1, positions[..., 0], 1.0)
                 frames = frames * present[..., None].to(frames.dtype)
         if groups is not None:
             groups = self.group_projection(self.group_norm(groups))
         return VideoOutput(pooled, tokens, positions, frames, groups, assignments)
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """The embeddings of clips alone, shape (B, D), not normalised: `VideoOutput.pooled` of an unmasked clip.
+
+        Where the class token is the embedding, the last block computes nothing but this token, which saves most of that
+        block's work.
+
+        Args:
+            pixels: Normalised frames, as for `forward`.
+
+        Raises:
+            SettingError: The clips cannot be cut into whole tokens.
+        """
+        if self.config.pooling != "class" or self.group_tokens is not None:
+            return self(pixels).pooled
+        x, positions, _ = self._tokens(pixels, None)
+        pooled = self._pooled(self.norm_post(self._encode(x, positions, only_class=True)[0]))
+        return pooled.view(len(pixels), -1, pooled.shape[-1]).mean(1)
 
     def project(self, tokens: Tensor) -> Tensor:
         """Video tokens, or means of them, as embeddings of the joint space.
@@ -153,6 +160,27 @@ class VideoEncoder(nn.Module):
             )
         return length // config.tubelet, height // config.patch, width // config.patch
 
+    def _tokens(self, pixels: Tensor, masking: Masking | None) -> tuple[Tensor, Tensor, bool]:
+        """Embedded video tokens of S sequences (clips, or frames if attention stays inside them).
+
+        Returns:
+            The tokens, shape (S, N, C); time step, row and column of each, shape (S, N, 3); whether none was dropped.
+        """
+        steps, rows, columns = self._cut(pixels)
+        clips, patches, per_frame = len(pixels), rows * columns, self.config.attention == "frame"
+        kept, kept_steps = None, steps
+        if self.training and masking is not None and masking.ratio:
+            kept = keep_tokens(masking, clips, steps, patches, pixels.device, even=per_frame)
+            kept_steps = masking.kept_of(steps) if masking.kind == "frame" else steps
+        x = self._embed(pixels, kept, (steps, rows, columns))
+        order = torch.arange(steps * patches, device=pixels.device)
+        order = order.expand(clips, -1) if kept is None else kept
+        positions = torch.stack([order // patches, order // columns % rows, order % columns], -1)
+        if per_frame:
+            # all time steps that keep any tokens keep the same number of them
+            x = x.view(clips * kept_steps, -1, x.shape[-1])
+        return x, positions.view(*x.shape[:2], 3), kept is None
+
     def _embed(self, pixels: Tensor, kept: Tensor | None, grid: tuple[int, int, int]) -> Tensor:
         """Video tokens that are kept, with their positions added, shape (B, L', C)."""
         (steps, rows, columns), size = grid, self.config.patch
@@ -178,12 +206,15 @@ class VideoEncoder(nn.Module):
             x = x + (added if kept is None else added[kept])
         return x
 
-    def _encode(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+    def _encode(
+        self, x: Tensor, positions: Tensor, only_class: bool = False
+    ) -> tuple[Tensor, Tensor | None, list[Tensor]]:
         """Class and video tokens after all blocks, group tokens, and the assignments of each grouping block.
 
         Args:
             x: Video tokens of S sequences (clips, or frames if attention stays inside them), shape (S, N, C).
             positions: Time step, row and column of each, shape (S, N, 3).
+            only_class: Whether the last block computes the class token alone.
         """
         config, first = self.config, 0
         if self.class_token is not None:
@@ -197,10 +228,11 @@ class VideoEncoder(nn.Module):
             x = torch.cat([x, groups], 1)
         rotation = self._rotation(positions, x.shape[1], first) if config.rope_theta else None
         for layer, block in enumerate(self.blocks, 1):
+            alone = only_class and layer == config.layers
             if self.checkpointing and torch.is_grad_enabled():
-                x = checkpoint(block, x, rotation, use_reentrant=False)
+                x = checkpoint(block, x, rotation, alone, use_reentrant=False)
             else:
-                x = block(x, rotation)
+                x = block(x, rotation, alone)
             if groups is not None and str(layer) in self.grouping:
                 groups, shares = self.grouping[str(layer)](x[:, inside:] if joined else groups, x[:, first:inside])
                 assignments.append(shares)

@@ -82,7 +82,7 @@ class FinetunedHead(nn.Module):
             clips: RGB frames, shape (n, T, H, W, 3).
             texts: The questions; empty if there are none.
         """
-        seen = nn.functional.normalize(self.model.video(self.model.pixels(clips)).pooled, dim=-1)
+        seen = nn.functional.normalize(self.model.video.embed(self.model.pixels(clips)), dim=-1)
         if not texts:
             return torch.as_tensor(self.head(seen))
         tokens = {key: value.to(seen.device) for key, value in self.model.text.tokenize(list(texts)).items()}
