@@ -60,6 +60,11 @@ def test_it_takes_no_tracker_and_needs_the_extra(monkeypatch: pytest.MonkeyPatch
     check_detector("detector:objects")
     made, follower = load_detector("detector:objects")
     assert isinstance(made, IndexedTracks) and follower is None
+    # a session that keeps nothing writes nothing here either, and all of its questions share one index
+    off = Cache(enabled=False)
+    kept = load_detector("detector:objects", cache=off)[0]
+    assert isinstance(kept, IndexedTracks) and kept.objects.cache is off
+    assert load_detector("detector:objects", cache=off)[0] is kept and kept is not made
     with pytest.raises(SettingError, match="objects follows what it finds by itself: name no propagator beside it"):
         DetectorGrounder(None, made, object())  # type: ignore[arg-type]
     monkeypatch.setattr(package, "is_installed", lambda: False)

@@ -346,4 +346,4 @@ def test_a_detector_is_one_line_in_the_table(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(OPEN_VOCABULARY, "corner", Corner)
     detector, propagator = load_detector("detector:me/corner", "cpu")
     assert isinstance(detector, Corner) and detector.name == "me/corner" and propagator is None
-    load_detector.cache_clear()
+    named._models.cache_clear()

@@ -45,7 +45,7 @@ class Diagnosis:
 def diagnose() -> list[Diagnosis]:
     """Look at everything that whenwhere needs or can use; takes some seconds, because packages are loaded."""
     return [
-        *_environment(), *_packages(), *_opencv(), *_video(), *_cache(), *_extras(), *_models(), _detector(),
+        *_environment(), *_packages(), *_opencv(), *_video(), *_cache(), *_extras(), *_models(), _detector(), _text(),
         *_browser(),
     ]  # fmt: skip
 
@@ -142,6 +142,26 @@ def _detector() -> Diagnosis:
     by = f" by {detector.runtime}" if isinstance(detector, SsdDetector) else ""
     runs = f"{len(detector.labels)} classes, on {detector.device}{by}, {detector.batch} pictures at a time"
     return Diagnosis("detector ssd", "ok", f"{runs}; licence {detector.licence}; {detector.source}")
+
+
+def _text() -> Diagnosis:
+    """The reader of the extra `[text]`, which reads a word."""
+    import cv2
+    import numpy as np
+
+    from whenwhere.errors import WhenwhereError
+    from whenwhere.models.ocr import LICENCE, open_text_reader
+
+    picture = np.full((64, 200, 3), 40, np.uint8)
+    cv2.putText(picture, "EXIT", (40, 45), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (240, 240, 240), 2)
+    try:
+        texts = open_text_reader().read(picture).texts
+    except WhenwhereError as e:
+        found, _, mend = str(e).rpartition(": ")
+        return Diagnosis("text reader", "missing", found, mend)
+    return Diagnosis(
+        "text reader", "ok", f"PP-OCRv6 by OpenVINO read {' '.join(texts) or 'nothing'}; licence {LICENCE}"
+    )
 
 
 def _torch(version: str, mend: str) -> Diagnosis:

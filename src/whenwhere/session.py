@@ -279,7 +279,7 @@ class Session:
             check_model(self.model, settings)
             return self._built_in
         check_pipeline(settings.pipeline)
-        return build_pipeline(settings.pipeline, self._backend, self._progress, self._device)
+        return build_pipeline(settings.pipeline, self._backend, self._progress, self._device, self._cache)
 
     def ground_many(self, queries: Iterable[str], settings: GroundingSettings | None = None) -> Iterator["Answer"]:
         """Answer several sentences, in their order; each answer comes as soon as it and those before it are ready.

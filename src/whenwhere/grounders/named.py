@@ -43,11 +43,13 @@ class GrounderKind:
         check: Raises what is wrong with the checkpoint that a name has after its colon, or with what it needs. None
             means that the name must not have a colon, and that nothing runs on a device.
         default: The checkpoint if the name has no colon. None means that it must have one, if it has checkpoints.
+        reads: Whether sentences about written text are answered by reading the video.
     """
 
     build: Callable[[GrounderParts], Grounder]
     check: Callable[[str], None] | None = None
     default: str | None = None
+    reads: bool = False
 
     def checkpoint(self, name: str) -> str:
         """The checkpoint of a model's name."""
@@ -86,8 +88,8 @@ def _check_encoder(checkpoint: str) -> None:
 
 
 GROUNDERS: dict[str, GrounderKind] = {
-    "motion": GrounderKind(_motion),
-    "objects": GrounderKind(_objects, check=_check_objects, default="ssd"),
+    "motion": GrounderKind(_motion, reads=True),
+    "objects": GrounderKind(_objects, check=_check_objects, default="ssd", reads=True),
     "encoder": GrounderKind(_encoder, check=_check_encoder),
 }
 
@@ -149,6 +151,9 @@ def check_grounder(name: str, device: str | None = None, concurrency: int | None
 
 def build_grounder(name: str, cache: Cache, progress: Progress | None = None, device: str | None = None) -> Grounder:
     """The grounder of a name that `find_grounder` knows."""
+    from whenwhere.grounders.writing import WritingGrounder
+
     kind = find_grounder(name)
     assert kind is not None
-    return kind.build(GrounderParts(kind.checkpoint(name), cache, progress, device))
+    made = kind.build(GrounderParts(kind.checkpoint(name), cache, progress, device))
+    return WritingGrounder(made, cache, progress) if kind.reads else made

@@ -16,6 +16,7 @@ from whenwhere.grounders.second_level import SecondLevel
 from whenwhere.grounders.uniform import Uniform
 from whenwhere.grounders.windows import SamplingConfig
 from whenwhere.models.backends.base import ModelBackend
+from whenwhere.store import Cache
 
 Progress = Callable[[float], None]
 
@@ -33,6 +34,7 @@ class PipelineParts:
         sampling: How many frames the model is shown at a time.
         progress: Called with the share of the video that was looked at.
         device: Where further models run; None takes an accelerator if there is one.
+        cache: Where what is computed about a video is kept; None keeps nothing.
     """
 
     name: str
@@ -40,6 +42,7 @@ class PipelineParts:
     sampling: SamplingConfig
     progress: Progress | None = None
     device: str | None = None
+    cache: Cache | None = None
 
 
 def _second_level(parts: PipelineParts) -> Grounder:
@@ -48,7 +51,7 @@ def _second_level(parts: PipelineParts) -> Grounder:
 
 
 def _detector(parts: PipelineParts) -> Grounder:
-    models = load_detector(parts.name, parts.device)
+    models = load_detector(parts.name, parts.device, parts.cache)
     return DetectorGrounder(parts.backend, *models, sampling=parts.sampling, progress=parts.progress)
 
 
@@ -108,7 +111,11 @@ def pipeline_concurrency(name: str, backend: ModelBackend) -> int:
 
 
 def build_pipeline(
-    name: str, backend: ModelBackend, progress: Progress | None = None, device: str | None = None
+    name: str,
+    backend: ModelBackend,
+    progress: Progress | None = None,
+    device: str | None = None,
+    cache: Cache | None = None,
 ) -> Grounder:
     """A grounder that asks this model in this way.
 
@@ -117,6 +124,7 @@ def build_pipeline(
         backend: The model.
         progress: Called with the share of the video that was looked at.
         device: Where a detector or tracker runs.
+        cache: Where what is computed about a video is kept; None keeps nothing.
 
     Raises:
         SettingError: the model's family cannot be asked in this way.
@@ -130,4 +138,4 @@ def build_pipeline(
     sampling, context = SamplingConfig(), backend.context_length
     if context is not None:
         sampling = replace(sampling, tokens=min(sampling.tokens, int(_PROMPT * context)))
-    return find_pipeline(name).build(PipelineParts(name, backend, sampling, progress, device))
+    return find_pipeline(name).build(PipelineParts(name, backend, sampling, progress, device, cache))

@@ -62,22 +62,39 @@ def check_detector(pipeline: str) -> None:
             check_detector_name(SSD if name == OBJECTS else name)
 
 
-@lru_cache(maxsize=1)
 def load_detector(
-    pipeline: str, device: str | None = None
+    pipeline: str, device: str | None = None, cache: Cache | None = None
 ) -> tuple[Detector | ConceptTracker | IndexedTracks, Propagator | None]:
     """The detector of a pipeline, and its propagator if the name has one.
 
     The models that were loaded last stay in memory, because a batch opens many videos with the same pipeline.
 
+    Args:
+        pipeline: Its name.
+        device: Where models run; None takes an accelerator if there is one.
+        cache: Where the index of `detector:objects` is kept; None keeps nothing.
+
     Raises:
         SettingError, MissingExtraError, ModelError: The models cannot be loaded.
     """
+    detector, following = _models(pipeline, device)
+    return detector or _indexed(cache), following
+
+
+@lru_cache(maxsize=2)
+def _indexed(cache: Cache | None) -> IndexedTracks:
+    """The tracks of `--model objects`, the same for all questions of a session."""
+    return IndexedTracks(ObjectGrounder(partial(shared_detector, SSD), cache))
+
+
+@lru_cache(maxsize=1)
+def _models(pipeline: str, device: str | None) -> tuple[Detector | ConceptTracker | None, Propagator | None]:
+    """The detector of a pipeline, None for the tracks of an index, and its propagator."""
     name, propagator = (n and _folder(n) for n in split_pipeline_name(pipeline))
     assert name is not None
     following = None if propagator is None else Propagator(propagator, device=device)
     if name == OBJECTS:
-        return IndexedTracks(ObjectGrounder(partial(shared_detector, SSD), Cache())), following
+        return None, following
     if not is_network_name(name) and load_config(name).model_type in ConceptTracker.KINDS:
         return ConceptTracker(name, device=device), following
     return open_detector(name, device=device), following
