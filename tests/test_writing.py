@@ -155,6 +155,16 @@ def test_text_that_is_not_there(film: Path, tmp_path: Path) -> None:
 
 
 @installed
+def test_a_picture_that_is_too_small_to_read_is_no_proof(tmp_path: Path) -> None:
+    with FrameWriter(tmp_path / "tiny.mp4", 64, 48, 5) as writer:
+        for _ in range(10):
+            writer.write(np.full((48, 64, 3), 90, np.uint8))
+    record = whenwhere.open(tmp_path / "tiny.mp4", cache=False, model="motion").ground('"EXIT"').record
+    assert record.status == "unsure" and record.reading
+    assert record.reading["doubts"] == ["the picture is too small to read"]
+
+
+@installed
 def test_a_still_picture_is_read_once_and_an_index_survives_storage(tmp_path: Path) -> None:
     frame = np.full((120, 320, 3), 60, np.uint8)
     cv2.putText(frame, "CLOSED", (60, 70), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (250, 250, 250), 2)

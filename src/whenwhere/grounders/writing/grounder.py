@@ -24,6 +24,8 @@ from whenwhere.video import VideoInfo, stream_index
 FOUND, NEAR = 0.8, 0.6
 #: Frames without the text that do not end a span.
 _GAP = 2
+#: Shorter side in pixels of a picture below which unread text may be there all the same.
+_SMALL = 120
 #: Sureness of an absence, of any text, and the factors of a text seen in one frame and of words not understood.
 _ABSENT, _ANY, _ONCE, _EXTRA = 0.6, 0.6, 0.8, 0.6
 #: Most candidates that are listed, and most videos whose index is kept in memory.
@@ -84,7 +86,7 @@ class WritingGrounder:
         if window is not None:
             alike = np.where((index.times >= window.start) & (index.times < window.end), alike, 0.0)
         found.candidates = _listed(index, window)
-        self._judge(found, wanted, index, alike, request)
+        self._judge(found, wanted, index, alike, request, info)
         if found.status == "answered":
             found.tubes = _tubes(found.spans, index.times[alike >= FOUND], boxes[alike >= FOUND], info, request.rate)
             label = " ".join(wanted.words) or "text"
@@ -98,6 +100,7 @@ class WritingGrounder:
         index: WritingIndex,
         alike: NDArray[np.float64],
         request: GroundingRequest,
+        info: VideoInfo,
     ) -> None:
         """Sets the status, the confidence and the spans by how alike the text of each frame is."""
         spans = _spans(index, alike >= FOUND)
@@ -116,6 +119,9 @@ class WritingGrounder:
             found.ranked = [Span(s.start, s.end, sure) for s in spans]
         elif request.span is not None:
             found.status, found.spans = "answered", SpanSet([request.span])
+        elif min(info.width, info.height) < _SMALL:
+            assert found.reading is not None
+            found.reading.setdefault("doubts", []).append("the picture is too small to read")
         elif not alike.size or alike.max() < NEAR:
             found.status, found.confidence = "absent", _ABSENT
         else:
