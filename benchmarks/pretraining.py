@@ -160,6 +160,7 @@ class Experiment:
         primary: The metric that is tested.
         against: Arm that each other arm is compared with; those not named are not tested.
         start: Preset of the recipe tiny-stills that the arms begin with.
+        also: Further comparisons, exploratory: arm, its metric, the other arm and its metric.
     """
 
     title: str
@@ -169,6 +170,7 @@ class Experiment:
     primary: str
     against: Mapping[str, str]
     start: str | None = None
+    also: Sequence[tuple[str, str, str, str]] = ()
 
 
 def _losses(nouns: float, time: float, paste: bool = True, more: str = "") -> Arm:
@@ -208,6 +210,13 @@ EXPERIMENTS: dict[str, Experiment] = {
         "pointing/patch-pointing",
         {"nouns": "contrast", "time": "contrast", "both": "contrast", "contrast": "unblended",
          "nouns, shuffled": "contrast"},
+        also=[
+            ("nouns", "pointing/group-pointing", "contrast", "pointing/patch-pointing"),
+            ("nouns", "pointing/group-pointing", "nouns, shuffled", "pointing/group-pointing"),
+            ("contrast", "retrieval/t2v-R@5", "unblended", "retrieval/t2v-R@5"),
+            ("both", "retrieval/t2v-R@5", "contrast", "retrieval/t2v-R@5"),
+            ("contrast", "recognition/top-1", "unblended", "recognition/top-1"),
+        ],
     ),
     "changes": Experiment(
         "Cut-and-paste and the temporal loss, judged by natural changes on one background",
@@ -354,6 +363,13 @@ def _tests(one: Experiment, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         found = test.difference
         values = f"{found.mean:+.1f} ({found.low:+.1f} to {found.high:+.1f}), p {p:.3f} by Holm"
         lines.append(f"- {arm} against {base}, {one.primary}: {values}")
+    for arm, key, base, other in one.also:
+        both = [{r["seed"]: r[k] for r in rows if r["arm"] == a} for a, k in ((arm, key), (base, other))]
+        if len(seeds := sorted(both[0].keys() & both[1].keys())) >= SEEDS:
+            found = paired_t([100 * (both[0][s] - both[1][s]) for s in seeds]).difference
+            names = key if key == other else f"{key} against {other}"
+            values = f"{found.mean:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
+            lines.append(f"- {arm} against {base}, {names}, exploratory: {values}")
     if missing:
         lines.append(f"- No test, too few seeds: {'; '.join(missing)}.")
     return lines
