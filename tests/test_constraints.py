@@ -13,7 +13,7 @@ def test_oldest_versions_are_the_lower_bounds() -> None:
     wanted = {}
     for requirement in project["dependencies"] + [r for extra in extras if extra != "test" for r in extras[extra]]:
         if not requirement.startswith("whenwhere["):
-            name, bound = re.fullmatch(r"([\w-]+)(?:\[\w+\])?[>=]=([\d.]+)(?:,<\d+)?(?:;.*)?", requirement).groups()  # type: ignore[union-attr]
+            name, bound = re.fullmatch(r"([\w-]+)(?:\[\w+\])?[>=]=([\d.]+)(?:,<[\d.]+)?(?:;.*)?", requirement).groups()  # type: ignore[union-attr]
             wanted[name] = bound
     lines = (ROOT / "constraints" / "oldest.txt").read_text().splitlines()
     oldest = dict(line.split("==") for line in lines if not line.startswith("#"))

@@ -208,3 +208,17 @@ def test_a_package_that_is_not_whole(fault: str, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ModelError, match="half installed" if fault == "missing" else "damaged or of another version"):
         open_text_reader()
     open_text_reader.cache_clear()
+
+
+@installed
+def test_a_runtime_that_cannot_run_the_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(openvino.Core, "compile_model", refuse)
+    open_text_reader.cache_clear()
+    with pytest.raises(ModelError, match=r"cannot be used \(RuntimeError: no such operation\): pip install"):
+        open_text_reader()
+    open_text_reader.cache_clear()

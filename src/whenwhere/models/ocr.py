@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -147,9 +148,25 @@ def open_text_reader() -> TextReader:
                 "Det.limit_side_len": SIDE,
             }
         )
-        return TextReader(engine)
+        reader = TextReader(engine)
+        # its networks are loaded when they are first needed, and a broken runtime fails only then
+        reader.read(_word())
+        return reader
     except Exception as e:  # the package has no errors of its own: a wrong version or a broken part raises anything
-        raise ModelError(f"the package {PACKAGE} cannot be used ({type(e).__name__}: {e}): {REPAIR}") from e
+        raise ModelError(
+            f"the package {PACKAGE} cannot be used ({type(e).__name__}: {_first_line(e)}): {REPAIR}"
+        ) from e
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
+def _word() -> NDArray[np.uint8]:
+    """A picture with a word in it."""
+    picture = np.full((64, 200, 3), 40, np.uint8)
+    cv2.putText(picture, "EXIT", (40, 45), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (240, 240, 240), 2)
+    return picture
 
 
 def _folder() -> Path:
