@@ -120,6 +120,7 @@ def test_words_are_found_in_what_a_reader_makes_of_them() -> None:
     # a short word or a number must be read exactly
     assert best_place(("sam",), ["SAN"]).alike == best_place(("1984",), ["1985"]).alike == 0
     assert best_place(("exit",), []).alike == 0
+    assert best_place(("出口",), ["安全出口"]).alike == 0.95
 
 
 @installed
@@ -146,6 +147,8 @@ def test_text_that_is_not_there(film: Path, tmp_path: Path) -> None:
     assert record.status == "absent" and not record.spans
     assert {c["text"] for c in record.candidates or []} >= {"EXIT"}
     assert video.ground("the sign says exit", within=(5.5, 8.5)).record.status == "absent"
+    # somebody's shirt may be too small to read
+    assert video.ground("the man in the shirt that says umbrella runs").record.status == "unsure"
     part = video.ground("the sign says exit", within=(3, 8)).record
     assert overlap(part, [(3, 5)]) > 0.8
     boxes = video.ground("the sign says exit", span=(2.5, 4)).record

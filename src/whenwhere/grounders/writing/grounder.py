@@ -122,10 +122,10 @@ class WritingGrounder:
         elif min(info.width, info.height) < _SMALL:
             assert found.reading is not None
             found.reading.setdefault("doubts", []).append("the picture is too small to read")
-        elif not alike.size or alike.max() < NEAR:
+        elif (not alike.size or alike.max() < NEAR) and not wanted.extra:
             found.status, found.confidence = "absent", _ABSENT
         else:
-            found.confidence = round(0.5 * float(alike.max()), 3)
+            found.confidence = round(0.5 * float(alike.max(initial=0.0)), 3)
             found.ranked = [Span(s.start, s.end, found.confidence) for s in _spans(index, alike >= NEAR)]
 
     def _index(self, info: VideoInfo, sample_fps: float | None) -> tuple[WritingIndex, int]:

@@ -49,7 +49,8 @@ def best_place(words: Sequence[str], lines: Sequence[str]) -> Place:
             rows = {k: [t for t in part if t[1] == k] for k in dict.fromkeys(t[1] for t in part)}
             best = Place(round(alike, 3), tuple((k, own[0][2], own[-1][3]) for k, own in rows.items()))
     run = "".join(words)
-    if best.alike < _RUN_ALIKE and len(run) >= _RUN:
+    # letters of some scripts are written without spaces
+    if best.alike < _RUN_ALIKE and (len(run) >= _RUN or not run.isascii()):
         for k, line in enumerate(lines):
             if run in "".join(text_words(line)):
                 return Place(_RUN_ALIKE, ((k, 0.0, 1.0),))
