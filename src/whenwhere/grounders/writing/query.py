@@ -62,8 +62,6 @@ _ENDING = re.compile(rf"\b(?:{_GONE})\b", re.I)
 #: Where a text stands, which is not looked at.
 _PLACE = re.compile(r"\b(?:on|in|at|across|over) (?:the|an?|his|her|their) \w+|^\s*(?:the|an?) \w+[.!?]?$", re.I)
 _TAIL = re.compile(rf"\s+(?:(?:{_SHOWN}){_WHERE}|(?:on|in|at|across|over) (?:the|a|an|his|her|their)\b.*)$", re.I)
-#: A sentence in which nothing or hardly anything is said besides what it quotes.
-_FEW = re.compile(rf"^\W*(?:(?:{_SHOWN}|[\w-]+)(?:\W+|$)){{0,5}}$", re.I)
 #: Words that add nothing to "the sign says X".
 _EMPTY = frozenset(
     re.findall(
@@ -78,6 +76,8 @@ _EMPTY = frozenset(
 WORD = re.compile(r"[^\W_]+")
 #: Most words of text that are looked for, and most words that may be left over: a story is not about its text.
 _LONGEST, _LEFT = 16, 6
+#: Most words besides a quotation that need not name anything that carries text.
+_FEW = 5
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,9 @@ def _wanted(text: str) -> tuple[str, str] | None:
         spoken = _VOICE.search(rest)
         if spoken and not _ON_SCREEN.search(rest[: spoken.start()]):
             return None
-        if _NEGATED.search(rest) or not (_ON_SCREEN.search(rest) or (_FEW.match(rest) and len(quoted[0][0]) > 1)):
+        if _NEGATED.search(rest) or not (
+            _ON_SCREEN.search(rest) or (len(text_words(rest)) <= _FEW and len(quoted[0][0]) > 1)
+        ):
             return None
         return " ".join(q for q, _ in quoted), rest
     if _NEGATED.search(_CARRIED.sub(" ", text)):
