@@ -321,12 +321,18 @@ class _Handler(BaseHTTPRequestHandler):
             del completion["usage"]
         if fault is not None and fault.kind == "empty":
             completion["choices"] = []
-        if body.get("stream"):
-            self.send_stream(completion, bool((body.get("stream_options") or {}).get("include_usage")), fault)
-        else:
-            self.send_body(json.dumps(completion).encode(), "application/json", fault)
+        # counted before its last bytes are sent, so that a client that has its answer sees it counted
         with s.lock:
             s.answered += 1
+        try:
+            if body.get("stream"):
+                self.send_stream(completion, bool((body.get("stream_options") or {}).get("include_usage")), fault)
+            else:
+                self.send_body(json.dumps(completion).encode(), "application/json", fault)
+        except BaseException:
+            with s.lock:
+                s.answered -= 1
+            raise
 
     def authorise(self) -> None:
         sent = self.headers.get("authorization", "").removeprefix("Bearer ")
