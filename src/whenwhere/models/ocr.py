@@ -1,13 +1,12 @@
 """Reads the text in pictures: RapidOCR with PP-OCRv6 (small), run by OpenVINO.
 
-The networks come with the package `rapidocr` of the extra `[text]`; both are Apache-2.0. They read Latin, Chinese and
-Japanese letters, among others. Nothing is downloaded: the files of the package are named to it one by one.
+The networks come with the package `rapidocr` of the extra `[text]`; both are Apache-2.0. They read Latin and
+Chinese letters, among others. Nothing is downloaded: the files of the package are named to it one by one.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.errors import MissingExtraError, ModelError
-from whenwhere.models.detectors.opencv import sha256
 from whenwhere.models.detectors.openvino import load_openvino
+from whenwhere.models.detectors.package import carried_folder
 
 PACKAGE, EXTRA = "rapidocr", "text"
 #: The files that find lines and read them, and the SHA-256 of each.
@@ -127,7 +126,7 @@ def open_text_reader() -> TextReader:
     # OpenVINO is imported first, without what it tells its makers
     if not is_installed() or load_openvino() is None:
         raise MissingExtraError(PACKAGE if not is_installed() else "openvino", EXTRA, "reading text in videos")
-    folder = _folder()
+    folder = carried_folder(PACKAGE, PACKAGE, FILES, REPAIR)
     try:
         from rapidocr import EngineType, RapidOCR
 
@@ -167,20 +166,3 @@ def _word() -> NDArray[np.uint8]:
     picture = np.full((64, 200, 3), 40, np.uint8)
     cv2.putText(picture, "EXIT", (40, 45), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (240, 240, 240), 2)
     return picture
-
-
-def _folder() -> Path:
-    """The folder of the networks, after their checksums were compared."""
-    spec = find_spec(PACKAGE)
-    folder = Path(next(iter((spec.submodule_search_locations if spec else None) or []), "")) / "models"
-    for name, expected in FILES.items():
-        file = folder / name
-        if not file.is_file():
-            raise ModelError(f"the package {PACKAGE} lacks its file {name}, so it is half installed: {REPAIR}")
-        try:
-            right = sha256(file) == expected
-        except OSError as e:
-            raise ModelError(f"cannot read {file}: {e.strerror or e}; {REPAIR}") from e
-        if not right:
-            raise ModelError(f"the file {name} of the package {PACKAGE} is damaged or of another version: {REPAIR}")
-    return folder

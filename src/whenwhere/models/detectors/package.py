@@ -50,20 +50,35 @@ def package_folder(files: Mapping[str, str] = FILES) -> Path:
         MissingExtraError: The package is not installed.
         ModelError: A file is missing or damaged.
     """
-    spec = find_spec(MODULE) if is_installed() else None
-    if spec is None:
+    if not is_installed():
         raise MissingExtraError(PACKAGE, "objects", "the detector ssd")
-    folder = Path(next(iter(spec.submodule_search_locations or []), "")) / "models"
+    return carried_folder(PACKAGE, MODULE, files, REPAIR)
+
+
+def carried_folder(package: str, module: str, files: Mapping[str, str], repair: str) -> Path:
+    """The folder `models` of an installed package, after the checksums of some of its files were compared.
+
+    Args:
+        package: The package's name.
+        module: The name of its module, which is not imported.
+        files: SHA-256 of each file that is needed, by its name.
+        repair: The command that mends the package.
+
+    Raises:
+        ModelError: A file is missing, damaged or cannot be read.
+    """
+    spec = find_spec(module)
+    folder = Path(next(iter((spec.submodule_search_locations if spec else None) or []), "")) / "models"
     for name, expected in files.items():
         file = folder / name
         if not file.is_file():
-            raise ModelError(f"the package {PACKAGE} lacks its file {name}, so it is half installed: {REPAIR}")
+            raise ModelError(f"the package {package} lacks its file {name}, so it is half installed: {repair}")
         try:
             right = sha256(file) == expected
         except OSError as e:
-            raise ModelError(f"cannot read {file}: {e.strerror or e}; {REPAIR}") from e
+            raise ModelError(f"cannot read {file}: {e.strerror or e}; {repair}") from e
         if not right:
-            raise ModelError(f"the file {name} of the package {PACKAGE} is damaged or of another version: {REPAIR}")
+            raise ModelError(f"the file {name} of the package {package} is damaged or of another version: {repair}")
     return folder
 
 
