@@ -15,9 +15,11 @@ from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.reading import read_query
 from whenwhere.grounders.objects import ObjectGrounder, grounder, postures
+from whenwhere.grounders.objects.body import CHANGES, HOLDING, Body
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.joints import with_joints
-from whenwhere.grounders.objects.postures import CHANGES, HOLDING, POSTURES, Body, posture_spans, tells_time
+from whenwhere.grounders.objects.posture_times import posture_spans, tells_time
+from whenwhere.grounders.objects.postures import POSTURES
 from whenwhere.models import joints as estimation
 from whenwhere.models.detectors import package
 from whenwhere.models.joints import JOINTS, open_joints
@@ -80,6 +82,10 @@ def person(poses: list[np.ndarray], step: float = 0.25) -> TrackedActor:
         ("a man holds his hands up", ("raise_arm",)),
         ("a woman lifts the box", ()),
         ("a girl waves at the camera", ("wave",)),
+        ("he throws both hands in the air", ("raise_arms",)),
+        ("she puts her finger to her lips", ("hand_to_face",)),
+        ("a woman stands beside the chair", ("stand",)),
+        ("the man stands and waves", ("stand", "wave")),
         ("the waves at the beach", ()),
         ("person is eating a sandwich", ("hand_to_face",)),
         ("the woman wipes her mouth", ("hand_to_face",)),
@@ -217,3 +223,68 @@ def test_a_baby_that_drinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(grounder, "open_joints", lambda: None)
     without = ObjectGrounder(lambda: detector, Cache(tmp_path)).ground(info, GroundingRequest("the baby drinks"))
     assert without.confidence <= 0.25 and without.spans.duration > 2 * first.spans.duration
+
+
+ARMS_UP = {**ARM_UP, "right elbow": (-0.9, -0.9), "right wrist": (-0.9, -1.8)}
+
+
+def moved(joints: np.ndarray, down: float) -> np.ndarray:
+    """The joints moved down, in pixels; up if negative."""
+    return joints + np.array([0, down, 0], np.float32)
+
+
+def hidden(joints: np.ndarray, *parts: str) -> np.ndarray:
+    """The joints without some, as where they are out of the picture."""
+    out = joints.copy()
+    out[[name.endswith(parts) for name in JOINTS], 2] = 0.0
+    return out
+
+
+def times(found: list) -> list[tuple[float, float]]:
+    """(start, end) of each, in order."""
+    return sorted((round(one.start, 1), round(one.end, 1)) for one in found)
+
+
+def test_both_arms_are_not_one_arm() -> None:
+    actor = person([*[pose({})] * 6, *[pose(ARM_UP)] * 6, *[pose({})] * 6, *[pose(ARMS_UP)] * 6, *[pose({})] * 6])
+    assert len(posture_spans(actor, "raise_arm")) == 2
+    assert times(posture_spans(actor, "raise_arms")) == [(4.4, 5.9)]
+
+
+def test_a_wave_lasts_as_long_as_the_hand_is_up_and_cheering_is_none() -> None:
+    up = [pose({"left elbow": (0.9, -0.1), "left wrist": (x, -1.2)}) for x in (0.5, 1.3, 0.9, 0.9, 0.9, 0.9)]
+    actor = person([*[pose({})] * 6, *up, *[pose({})] * 6])
+    assert times(posture_spans(actor, "wave")) == [(1.4, 2.9)]
+    assert not posture_spans(person([*[pose({})] * 6, *[pose(ARM_UP)] * 6, *[pose({})] * 6]), "wave")  # held still
+    assert not posture_spans(person([*[pose({})] * 6, *[pose(ARMS_UP)] * 3, *[pose({})] * 6]), "wave")
+
+
+def test_standing_up_is_seen_by_the_shoulders_where_the_legs_are_not() -> None:
+    sits, stands = hidden(pose(POSED["sit"]), "knee", "ankle"), hidden(moved(pose({}), -26), "knee", "ankle")
+    actor = person([*[sits] * 16, *[stands] * 16])
+    ((start, end),) = times(posture_spans(actor, "stand_up"))
+    assert start < 4.0 < end and end - start < 2
+    assert not posture_spans(actor, "sit_down")
+    assert times(posture_spans(person([*[stands] * 16, *[sits] * 16]), "sit_down"))
+    # a jump is up for too short a time, and a camera that sinks lifts everything in the picture
+    assert not posture_spans(person([*[sits] * 16, *[stands] * 2, *[sits] * 14]), "stand_up")
+    panned = person([*[sits] * 16, *[stands] * 16])
+    panned.way = panned.centre + np.repeat([[0, 0], [0, 26 / 600]], 16, 0)  # boxes of 180 pixels are .3 of the frame
+    assert not posture_spans(panned, "stand_up")
+
+
+def test_sitting_lasts_while_legs_are_hidden_and_ends_with_standing_up() -> None:
+    seen, unseen = pose(POSED["sit"]), hidden(pose(POSED["sit"]), "knee", "ankle")
+    guessed = moved(pose(POSED["sit"]), -26)  # stands, with legs that are guessed to be those of somebody who sits
+    actor = person([*[unseen] * 10, *[seen] * 4, *[unseen] * 10, *[guessed] * 8])
+    ((start, end),) = times(posture_spans(actor, "sit"))
+    assert start == 0 and end == pytest.approx(6.0, abs=0.5)
+    ((start, end),) = times(posture_spans(actor, "stand"))
+    assert start == pytest.approx(6.0, abs=0.5) and end == pytest.approx(7.9, abs=0.2)
+    assert tells_time(actor, "stand")
+    assert not posture_spans(person([pose({})] * 20), "stand")  # nothing to tell it from
+
+
+def test_in_a_close_up_the_shoulders_tell_how_long_a_trunk_is() -> None:
+    still, touches = (hidden(pose(p), "hip", "knee", "ankle") for p in ({}, POSED["hand_to_face"]))
+    assert times(posture_spans(person([*[still] * 6, *[touches] * 6, *[still] * 6]), "hand_to_face")) == [(1.4, 2.9)]

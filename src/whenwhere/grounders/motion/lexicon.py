@@ -410,6 +410,12 @@ def body_part(word: str) -> str | None:
     return None
 
 
+#: Words before a noun that make it an imitation, which a detector may or may not take for the thing itself.
+IMITATIONS = frozenset(
+    ("toy", "model", "stuffed", "plush", "teddy", "plastic", "wooden", "inflatable", "cardboard", "paper", "rubber",
+     "miniature", "fake", "drawn", "cartoon")
+)  # fmt: skip
+
 #: Words that begin a sub-clause -> its relation to the main clause.
 RELATIONS: dict[str, str] = {
     "while": "while", "as": "while", "when": "while", "whilst": "while", "during": "while", "after": "after",

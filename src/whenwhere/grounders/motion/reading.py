@@ -186,8 +186,13 @@ def _read_clause(words: list[str]) -> QueryReading:
     others = [(i, k) for i, k in nouns if subject is None or i != subject[0]]
     if (thing := grammar.object_of(words, others, subject)) is not None:
         r.object = QueryReading(noun=thing[0], kind=thing[1])
-    r.companions = [(grammar.preposition_of(words, i), words[i], kind) for i, kind in others]
-    if r.object is not None and lex.body_part(r.object.noun) not in (None, "carried") and _DRESSES.search(text):
+    r.companions = [
+        (grammar.preposition_of(words, i), words[i], kind)
+        for i, kind in others
+        # "A toy car" is no car, and a teddy bear no bear.
+        if not (i and words[i - 1] in lex.IMITATIONS and kind in ("person", "child", "animal", "vehicle"))
+    ]
+    if _DRESSES.search(text) and _dresses(words[subject[0] + 1 :] if subject else words, r.object):
         r.events = [e for e in r.events if e not in ("put_down", "pick_up", "start")]
     _attach_colours(r, words, subject, others)
     held = r.object is not None and r.object.kind == "object" and not {"put_down", "pick_up"} & set(r.events)
@@ -215,11 +220,19 @@ def _read_clause(words: list[str]) -> QueryReading:
         r.size = next((lex.SIZES[w] for w in [*before, *after] if w in lex.SIZES), None)
         if not r.events and r.kind in ("person", "cyclist", "animal", "vehicle"):
             r.events = [event_lexicon.STATES[w] for w in before if w in event_lexicon.STATES][-1:]
+        elif "stop" in r.events and "parked" in before:
+            r.events = ["stand" if event == "stop" else event for event in r.events]
     return r
 
 
 #: Putting garments on and off, which is no putting down or taking away.
 _DRESSES = re.compile(r"\bput on\b|\btake off\b|\b(put|take) .* (on|off)$")
+
+
+def _dresses(words: list[str], thing: QueryReading | None) -> bool:
+    """Whether what is put on or taken off, which follows the subject, is a garment."""
+    named = words if thing is None else [thing.noun]
+    return any(lex.body_part(w) not in (None, "carried") for w in named)
 
 
 def _attach_colours(

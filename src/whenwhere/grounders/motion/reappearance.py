@@ -66,8 +66,17 @@ def joined_visits(a: TrackedActor, b: TrackedActor) -> TrackedActor:
         name: np.concatenate([getattr(a, name), getattr(b, name)])
         for name in ("times", "boxes", "centre", "size", "touch", "velocity", "pace", "still", "way")
     }
+    if len(a.joints) or len(b.joints):
+        rows["joints"] = np.concatenate([_joints_of(a), _joints_of(b)])
     weight = a.span.duration / (a.span.duration + b.span.duration)
     return replace(
         a, id=-3, **rows, span=Span(a.span.start, b.span.end), spans=SpanSet([*a.spans, *b.spans]),
         colour=weight * a.colour + (1 - weight) * b.colour, exit=b.exit, members=[a, b], memo=Memo(),
     )  # fmt: skip
+
+
+def _joints_of(actor: TrackedActor) -> NDArray[np.float32]:
+    """(n, 17, 3) the joints at each sighting, NaN if they were not looked for."""
+    if len(actor.joints):
+        return actor.joints
+    return np.full((len(actor.times), *actor.joints.shape[1:]), np.nan, np.float32)

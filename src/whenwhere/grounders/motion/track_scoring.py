@@ -186,5 +186,6 @@ def group_actor(members: list[TrackedActor]) -> TrackedActor | None:
         lead, id=-1, times=times, boxes=hull, span=span, spans=SpanSet([span]), centre=middle, size=size,
         way=middle + lead.way[rows] - lead.centre[rows],
         touch=lead.touch[rows], velocity=lead.velocity[rows], pace=lead.pace[rows], still=lead.still[rows],
+        joints=np.zeros((0, *lead.joints.shape[1:]), np.float32),
         colour=np.mean([m.colour for m in members], 0), area=sum(m.area for m in members), members=members, memo=Memo(),
     )  # fmt: skip

@@ -3,7 +3,8 @@
 Where the camera stands still, background subtraction tells better than a detector when something comes and goes, and
 it sees what has no class; the detector tells what it is, and sees what does not move. So a track of blobs takes over
 the classes of the detections that lie on it, and a track of detections stays an actor of its own only if no blob
-follows it. Where the camera moves, the detector's tracks are all there is.
+follows it. Somebody who stays in one place and moves the arms is not one blob but several, each for a while: then the
+detections are the actor, and these parts are none. Where the camera moves, the detector's tracks are all there is.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from whenwhere.grounders.motion.attributes import TrackedActor, tracked_actor
 from whenwhere.grounders.motion.stationary_tracks import TrackRows
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.presence import without_doubles
-from whenwhere.overlap import box_iou
+from whenwhere.overlap import box_intersection, box_iou
 
 #: Share of the time with a moving camera up to which blobs are used.
 STILL = 0.3
@@ -21,6 +22,10 @@ STILL = 0.3
 TOGETHER, SAME = 0.5, 0.4
 #: Share of a box that its thing covers, as a rule.
 _FILL = 0.7
+#: Least score of an agent that may be several blobs; least IoU, and share of its time, of a blob that is all of it.
+SURE, WHOLE, NEARLY = 0.5, 0.5, 0.8
+#: Least share of a blob that lies in a thing of which it is a part, and of the time for which it does.
+WITHIN, MOSTLY = 0.7, 0.6
 
 
 def object_actors(index: ObjectIndex) -> list[TrackedActor]:
@@ -42,16 +47,22 @@ def object_actors(index: ObjectIndex) -> list[TrackedActor]:
     return without_doubles(sorted(out, key=lambda a: a.span.start))
 
 
-def merged_actors(recognised: list[TrackedActor], moving: list[TrackedActor]) -> list[TrackedActor]:
+def merged_actors(
+    recognised: list[TrackedActor], moving: list[TrackedActor], agents: NDArray[np.bool_]
+) -> list[TrackedActor]:
     """The actors before a still camera: blobs with the classes of what was recognised there, and the rest of that.
 
     Args:
         recognised: Actors from detections.
         moving: Actors from blobs.
+        agents: (labels,) which classes act by themselves.
     """
     out: list[TrackedActor] = []
     followed: set[int] = set()
-    for blob in moving:
+    parts = _taken_apart(recognised, moving, agents)
+    for n, blob in enumerate(moving):
+        if n in parts:
+            continue
         total: list[NDArray[np.float64]] = []
         weight = 0.0
         for k, thing in enumerate(recognised):
@@ -70,6 +81,42 @@ def merged_actors(recognised: list[TrackedActor], moving: list[TrackedActor]) ->
         out.append(blob)
     out += [thing for k, thing in enumerate(recognised) if k not in followed]
     return sorted(out, key=lambda a: a.span.start)
+
+
+def _taken_apart(recognised: list[TrackedActor], moving: list[TrackedActor], agents: NDArray[np.bool_]) -> set[int]:
+    """The positions of the blobs that are moving parts of an agent that no blob follows as a whole.
+
+    What an agent holds is no part of it if it was recognised as something else.
+    """
+    parts: set[int] = set()
+    acting = [bool(agents[thing.classes.argmax()]) for thing in recognised]
+    held = [thing for thing, acts in zip(recognised, acting, strict=True) if not acts]
+    others = {n for n, blob in enumerate(moving) if any(_together(thing, blob)[1] >= SAME for thing in held)}
+    for thing, acts in zip(recognised, acting, strict=True):
+        if thing.strong < SURE or not acts:
+            continue
+        own = [n for n, blob in enumerate(moving) if n not in others and _belongs(blob, thing)]
+        if not any(_follows(moving[n], thing) for n in own):
+            parts.update(own)
+    return parts
+
+
+def _follows(blob: TrackedActor, thing: TrackedActor) -> bool:
+    """Whether a blob is a recognised thing as a whole, for nearly all of its time."""
+    during = (blob.times >= thing.span.start - 0.1) & (blob.times <= thing.span.end + 0.1)
+    same = float(np.median(box_iou(blob.boxes[during], thing.at(blob.times[during]))))
+    return same >= WHOLE and blob.span.duration >= NEARLY * thing.span.duration
+
+
+def _belongs(blob: TrackedActor, thing: TrackedActor) -> bool:
+    """Whether a blob is, most of its time, a recognised thing or a part of it, as an arm is that moves."""
+    during = (blob.times >= thing.span.start - 0.1) & (blob.times <= thing.span.end + 0.1)
+    if during.mean() < MOSTLY:
+        return False
+    own, whole = blob.boxes[during], thing.at(blob.times[during])
+    area = np.prod(own[:, 2:] - own[:, :2], 1).clip(1e-6)
+    inside = (box_intersection(own, whole) / area >= WITHIN) | (box_iou(own, whole) >= SAME)
+    return bool(inside.sum() >= MOSTLY * len(blob.times))
 
 
 def _together(thing: TrackedActor, blob: TrackedActor) -> tuple[float, float]:

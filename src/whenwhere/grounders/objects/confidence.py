@@ -47,6 +47,8 @@ WEIGHTS = {
     "event": 0.6, "brief": -1.5, "seen": 0.4, "unread": -1.6, "unusable": -4.0, "unknown": -1.5,
     "uncoloured": -1.0, "colourless": -2.0, "acts": -1.1, "weak": -1.0, "beside": -0.5, "order": -0.4,
 }  # fmt: skip
+#: Words before what somebody holds; none in "opens the bottle".
+_HELD = frozenset({"", "holding", "carrying", "using", "with"})
 #: Words for people that leave nobody out.
 _ANYBODY = frozenset({"person", "people", "everyone", "everybody", "someone", "somebody", "anyone", "anybody", "human"})
 #: Events of the verbs of `event_lexicon.GESTURES`.
@@ -61,7 +63,8 @@ UNREAD_VERB = 0.25
 POSED, POSED_CLEARLY = 0.35, 0.2
 #: How often the stay of whoever is named is about the right time, if what is done was not understood.
 ACTOR_ALONE = 0.15
-#: Highest confidence of a region of one colour for a noun that is not known, so that its colour alone was looked for.
+#: Highest confidence of a region of one colour for a noun that is not known, or whose class was not seen, so that its
+#: colour alone was looked for.
 UNREAD_NOUN = 0.4
 #: Frames after which two thirds of the confidence of an absence are reached.
 ENOUGH = 10
@@ -91,7 +94,17 @@ class ClassEvidence:
 
     def never_seen(self, reading: QueryReading) -> bool:
         """Whether the detector seldom misses the thing that is asked for, and never saw one."""
-        return reading.kind not in ("hand", "face") and self._missing(self.scorer.wanted(reading))
+        if reading.kind in ("hand", "face") or self._only_hands(reading):
+            return False
+        return self._missing(self.scorer.wanted(reading))
+
+    def _only_hands(self, reading: QueryReading) -> bool:
+        """Whether a person who is asked for may be but hands that hold a thing that was seen."""
+        if reading.kind not in ("person", "child"):
+            return False
+        held = [noun for before, noun, kind in reading.companions if before in _HELD and kind == "object"]
+        classes = [wanted_classes(noun, "object", self.scorer.labels) for noun in held]
+        return any(wanted.named and float((wanted.weights >= 1.0) @ self.sightings) >= SEEN for wanted in classes)
 
     def missing_companion(self, reading: QueryReading) -> str:
         """Another thing of the sentence that the detector seldom misses and never saw; "" if there is none."""
@@ -176,7 +189,7 @@ class ClassEvidence:
             verb, unposed = "", ["nobody was seen in the posture that the sentence names"]
         if verb:
             chance = min(chance, UNREAD_VERB)
-        if best.actor.id == REGION and not reading.noun:
+        if best.actor.id == REGION and (wanted.named or not reading.noun):
             chance = min(chance, UNREAD_NOUN)
         reasons = [*self._reasons(sentence, reading, best, facts, fit), *unposed]
         if verb:

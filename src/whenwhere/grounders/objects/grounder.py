@@ -28,7 +28,8 @@ from whenwhere.grounders.objects.coloured import region_actors
 from whenwhere.grounders.objects.confidence import ClassEvidence, grade_by_class
 from whenwhere.grounders.objects.joints import VERSION as JOINTS_VERSION
 from whenwhere.grounders.objects.joints import build_joints, with_joints
-from whenwhere.grounders.objects.postures import postures_of
+from whenwhere.grounders.objects.labels import agents_among
+from whenwhere.grounders.objects.postures import RESTING, named_postures, postures_of
 from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.models.detectors.detector import Detector
 from whenwhere.models.detectors.resolve import open_detector
@@ -112,7 +113,7 @@ class ObjectGrounder:
         else:
             moved, blobs, more = self._motion.observe(info, ready=feed.finish(index.warnings) if made else None)
             decoded += more
-            everyone = merged_actors(everyone, blobs)
+            everyone = merged_actors(everyone, blobs, agents_among(tuple(detector.labels)))
         self._scenes[key] = index, moved, everyone
         while len(self._scenes) > _OPEN:
             self._posed.discard(self._scenes.popitem(last=False)[0])
@@ -137,7 +138,8 @@ class ObjectGrounder:
             scene = index, moved, everyone
             everyone, more = self._with_joints(info, request.sample_fps, labels.index(PEOPLE), scene)
             decoded += more
-        scorer = ObjectScorer(labels, index.moving <= STILL, postures)
+        rests = bool(RESTING & set(named_postures(request.query)))
+        scorer = ObjectScorer(labels, index.moving <= STILL, postures, rests)
         moved_alone = None
         if scorer.still and reading.noun and not scorer.wanted(reading).known:
             # Before a still camera, what the detector has no class for is found by its motion or colour.
@@ -145,7 +147,7 @@ class ObjectGrounder:
             found.frames_decoded = found.frames_shown = decoded
             found.warnings = [w for w in found.warnings if not w.startswith(MORE)]
             moved_alone = self._with_help(found)
-        colour = scorer.region_colour(reading)
+        colour = scorer.region_colour(reading, everyone)
         if colour is None and moved_alone is not None:
             return moved_alone
         if colour is not None:
@@ -155,8 +157,8 @@ class ObjectGrounder:
         if scorer.wanted(reading).named:
             # Of what never moves, the background tells place and colour alone; the detector tells what it is.
             moved = replace(moved, static=moved.static[:0], static_colours=moved.static_colours[:0])
-        if postures:
-            # "Raises a hand" lifts nothing from its place.
+        if postures or scorer.stays_named(reading, everyone):
+            # "Raises a hand" lifts nothing from its place; and what was recognised is not a place where something is.
             moved = replace(moved, changes=moved.changes[:0], change_colours=moved.change_colours[:0])
         evidence = ClassEvidence(index, scorer)
         select = partial(

@@ -159,13 +159,11 @@ GROUPS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         frozenset(("banana", "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake")),
     ),
 }
+#: Labels of what acts by itself.
+AGENTS = GROUPS["vehicle"][1] | GROUPS["animal"][1] | {"person"}
 #: Labels that a detector seldom misses if the thing is there. Small and rare things it misses often: that it never saw
 #: a cake says little, that it never saw a person says much.
-SELDOM_MISSED = GROUPS["vehicle"][1] | GROUPS["animal"][1] | {"person"}
-#: Words before a noun that make it an imitation, which a detector may or may not take for the thing itself.
-_IMITATIONS = _words(
-    "toy model stuffed plush plastic wooden inflatable cardboard paper rubber miniature fake drawn cartoon"
-)
+SELDOM_MISSED = AGENTS
 #: Groups whose members a detector takes for each other.
 _CONFUSED = ("vehicle", "animal", "bag", "drink")
 
@@ -214,7 +212,7 @@ def wanted_classes(noun: str, kind: str | None, labels: tuple[str, ...], modifie
     compounds = {f"{modifier} {form}" for form in forms}
     if modifier and compounds & set(labels):
         return WantedClasses(np.array([float(label in compounds) for label in labels]), True, False)
-    if modifier in _IMITATIONS:
+    if modifier in lex.IMITATIONS:
         return WantedClasses(LIKE * wanted_classes(noun, kind, labels).weights, False, True)
     weights = np.zeros(len(labels))
     named = finer = False
@@ -249,3 +247,8 @@ def wanted_classes(noun: str, kind: str | None, labels: tuple[str, ...], modifie
                 if label in members:
                     weights[i] = max(weights[i], GROUP)
     return WantedClasses(weights, named, finer)
+
+
+def agents_among(labels: tuple[str, ...]) -> NDArray[np.bool_]:
+    """(labels,) which of some labels name what acts by itself: people, animals and vehicles."""
+    return np.array([label in AGENTS for label in labels], bool)

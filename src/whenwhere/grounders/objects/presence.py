@@ -15,8 +15,9 @@ from whenwhere.spans import Span, SpanSet
 #: Least IoU of the boxes of two tracks of one class that are one thing.
 SAME = 0.45
 #: Least share of the smaller box that lies in the larger one, their least ratio of areas, and the largest ratio of
-#: their scores, at which the weaker track is a poor box around a part of the other thing.
-INSIDE, SIZES, WEAKER = 0.8, 0.3, 0.65
+#: their scores, at which the weaker track is a poor box around a part of the other thing; the same ratio for a track
+#: that is seen for less than this share of the other one's time.
+INSIDE, SIZES, WEAKER, WEAKER_BRIEF, BRIEF = 0.8, 0.3, 0.65, 0.8, 0.25
 #: Least share of the shorter track's time that two tracks of one thing have in common.
 SHARED = 0.6
 #: Fastest motion at the end of a track, in fractions of the frame per second, of a thing that is taken to stay.
@@ -55,7 +56,8 @@ def _double(weak: TrackedActor, strong: TrackedActor) -> bool:
     areas = np.stack([np.prod(x[:, 2:] - x[:, :2], 1).clip(1e-6) for x in (a, b)])
     inside = float(np.median(box_intersection(a, b) / areas.min(0)))
     sizes = float(np.median(areas.min(0) / areas.max(0)))
-    return inside >= INSIDE and sizes >= SIZES and weak.strong < WEAKER * strong.strong
+    most = WEAKER_BRIEF if weak.span.duration < BRIEF * strong.span.duration else WEAKER
+    return inside >= INSIDE and sizes >= SIZES and weak.strong < most * strong.strong
 
 
 def stay(actor: TrackedActor, duration: float, cuts: NDArray[np.float64], still: bool) -> SpanSet:

@@ -21,10 +21,11 @@ from whenwhere.grounders.motion.reappearance import joined_visits
 from whenwhere.grounders.motion.temporal_scoring import EVENT, time_candidates
 from whenwhere.grounders.motion.track_scoring import kind_term, track_terms
 from whenwhere.grounders.motion.tracks import colour_distance
-from whenwhere.grounders.objects.labels import GROUPS, LIKE, WantedClasses, wanted_classes
-from whenwhere.grounders.objects.postures import posture_spans, tells_time
-from whenwhere.grounders.objects.presence import stay
-from whenwhere.grounders.objects.relations import event_times, large_times, time_together
+from whenwhere.grounders.objects.labels import AGENTS, GROUPS, LIKE, WantedClasses, agents_among, wanted_classes
+from whenwhere.grounders.objects.posture_times import posture_spans, tells_time
+from whenwhere.grounders.objects.presence import SAME, stay
+from whenwhere.grounders.objects.relations import event_times, large_times, relative_size, time_together, ways_to
+from whenwhere.overlap import box_iou
 from whenwhere.spans import SpanSet
 
 #: Range of the term of class.
@@ -36,18 +37,24 @@ REGION_TERM, _USUAL = -0.2, 0.02
 #: Seconds for which two visits of one thing may overlap, and their largest distance in colour.
 _OVERLAP, _COLOUR = 0.3, 0.3
 _BASIC = len(COLOURS)
+#: Weight of the size of children, who are filmed from nearer than others.
+_CHILD = -0.4
+#: Weight of the logarithm of the score of a thing, as a share of the surest one's.
+SURER = 0.5
 #: Term of an event below which the whole stay is offered too, with this term.
 WEAK = -0.5
 #: Term of the stay of a person who was not seen in the posture that is asked for.
 UNPOSED = -0.8
 #: Words for things that were named before.
 _PRONOUNS = frozenset(("he", "she", "it", "they", "him", "her", "them"))
+#: Prepositions before what somebody goes up to; without one in "approaches the car".
+_GOALS = frozenset(("", "to", "towards", "toward"))
 #: Labels of things that are hidden by whoever uses them.
 _FURNITURE = GROUPS["furniture"][1] | {"toilet"}
-#: Labels of what acts by itself.
-_AGENTS = GROUPS["vehicle"][1] | GROUPS["animal"][1] | {"person"}
 #: Labels of things that fly or roll.
 _CARRIED = frozenset(("sports ball", "frisbee", "kite", "skateboard", "surfboard", "snowboard", "skis", "suitcase"))
+#: Term of class below which a thing is something else.
+_UNLIKE = -1.5
 #: Least term of class of a thing whose visits are joined.
 _LIKELY = -0.8
 
@@ -60,13 +67,16 @@ class ObjectScorer:
         still: Whether the camera stands still, so that blobs tell who came back.
         postures: Postures and gestures that the sentence names, keys of `postures.POSTURES`. They replace the events of
             people whose joints are known.
+        rests: Whether the sentence says that something sits or lies, which need not keep still then.
     """
 
-    def __init__(self, labels: tuple[str, ...], still: bool = False, postures: tuple[str, ...] = ()) -> None:
-        self.labels, self.still, self.postures = labels, still, postures
+    def __init__(
+        self, labels: tuple[str, ...], still: bool = False, postures: tuple[str, ...] = (), rests: bool = False
+    ) -> None:
+        self.labels, self.still, self.postures, self.rests = labels, still, postures, rests
         self._furniture = np.array([label in _FURNITURE for label in labels], float)
-        self._mobile = np.array([label in _AGENTS or label in _CARRIED for label in labels], np.float32)
-        self._agents = np.array([label in _AGENTS for label in labels])
+        self._mobile = np.array([label in AGENTS or label in _CARRIED for label in labels], np.float32)
+        self._agents = agents_among(labels)
 
     def wanted(self, reading: QueryReading) -> WantedClasses:
         """The classes that the reading's noun stands for; a part ("the bird's beak") is looked for as its whole."""
@@ -78,16 +88,30 @@ class ObjectScorer:
                     return WantedClasses(LIKE * whole.weights, False, True)
         return wanted
 
-    def region_colour(self, reading: QueryReading) -> str | None:
-        """The basic colour of the regions that may be meant: of a thing that is called coloured and has no class.
+    def region_colour(self, reading: QueryReading, everyone: list[TrackedActor]) -> str | None:
+        """The basic colour of the regions that may be meant: of a thing that is called coloured and was not recognised.
 
-        A noun that the lexicon lacks ("the green lid") is no noun of the reading, and counts as one without a class.
+        It has no class, or a class that is often missed and was never seen. A noun that the lexicon lacks ("the green
+        lid") is no noun of the reading, and counts as one without a class.
         """
         whole = [colour for colour, part in reading.colours if part == "whole"]
-        if not whole or self.wanted(reading).named:
+        if not whole or (self.wanted(reading).named and not self._missed(reading, everyone)):
             return None
         mix = mix_of(whole[0])
         return max(mix, key=lambda name: mix[name])
+
+    def _missed(self, reading: QueryReading, everyone: list[TrackedActor]) -> bool:
+        """Whether nothing of the class that is asked for was seen, and the detector misses such things often."""
+        often = bool((self.wanted(reading).weights[~self._agents] >= 1.0).any())
+        seen = [a for a in everyone if len(a.classes)]
+        return often and self.class_terms(reading, seen).max(initial=LEAST) < _UNLIKE
+
+    def stays_named(self, reading: QueryReading, everyone: list[TrackedActor]) -> bool:
+        """Whether a sentence names a thing and nothing that happens to it, and such a thing was recognised."""
+        if reading.events or not self.wanted(reading).named:
+            return False
+        seen = [a for a in everyone if len(a.classes)]
+        return bool(self.class_terms(reading, seen).max(initial=LEAST) > _LIKELY)
 
     def with_surfaces(self, everyone: list[TrackedActor]) -> list[TrackedActor]:
         """The recognised things, neither people nor carried, of whose surface a coloured region may be a part."""
@@ -131,6 +155,7 @@ class ObjectScorer:
                 # Among things that plausibly are what is meant, how plausible they are says little.
                 terms = np.where(kinds > -1, 0.4 * kinds, 1.3 * kinds + 0.9)
                 out |= track_terms(reading, some, terms[group])
+        self._compare(reading, [a for a, keep in zip(pool, like, strict=True) if keep], out)
         for actor in pool:
             if actor.id == REGION:
                 # Its own colour chose it; other colours of the sentence may be those of parts ("with the yellow ring").
@@ -138,14 +163,30 @@ class ObjectScorer:
                 out[id(actor)] = {k: v for k, v in own.items() if k not in {word for word, _ in reading.colours[1:]}}
         return out
 
+    def _compare(self, reading: QueryReading, alike: list[TrackedActor], out: dict[int, dict[str, float]]) -> None:
+        """Compare the things of about the best class: weak ones are likelier errors, and sizes are told side by side.
+
+        Before a moving camera all sizes change, so that two people are compared while both are in the picture.
+        """
+        seen = [a for a in alike if len(a.classes)]
+        surest = max((a.strong for a in seen), default=1.0)
+        for actor in seen:
+            out[id(actor)]["sure"] = max(-1.0, SURER * float(np.log(actor.strong / surest)))
+            if "size" in out[id(actor)] and not self.still and len(seen) > 1:
+                weight = {"big": 1.0, "small": -1.0, None: _CHILD}[reading.size]
+                out[id(actor)]["size"] = weight * relative_size(actor, seen)
+
     def time_candidates(
         self, actor: TrackedActor, reading: QueryReading, who: dict[str, float], scene: ObservedScene
     ) -> list[Candidate]:
         """See `Scorer.time_candidates`; times together with the other things that the sentence names are added."""
-        if self.postures and all(tells_time(actor, name) for name in self.postures):
+        told = [name for name in self.postures if tells_time(actor, name)]
+        if told:
             reading = replace(reading, events=[])
-            made = self._posed(actor, time_candidates(actor, reading, who))
+            made = self._posed(actor, time_candidates(actor, reading, who), told)
         else:
+            if len(actor.classes) and self.rests and set(reading.events) <= {"stand"}:
+                reading = replace(reading, events=[])
             made = time_candidates(actor, reading, who)
         if (len(actor.classes) or actor.id == REGION) and not (reading.events or reading.direction or reading.origin):
             for c in made:
@@ -165,12 +206,12 @@ class ObjectScorer:
                 made += self._beside(actor, reading, made, preposition, wanted, scene)
         return made
 
-    def _posed(self, actor: TrackedActor, made: list[Candidate]) -> list[Candidate]:
+    def _posed(self, actor: TrackedActor, made: list[Candidate], postures: list[str]) -> list[Candidate]:
         """The candidates for the times of the named postures, and the stay, in which no posture may have been seen."""
         who = made[0].terms
         parts = [
             Candidate(actor, SpanSet([(one.start, one.end)]), 0.0, {**who, "posture": EVENT * one.quality})
-            for name in self.postures
+            for name in postures
             for one in posture_spans(actor, name)
         ]
         return [*parts, Candidate(actor, made[0].spans, 0.0, {**who, "posture": UNPOSED})]
@@ -201,6 +242,10 @@ class ObjectScorer:
             inside = SpanSet(together.runs) & c.spans
             share = inside.duration / max(c.spans.duration, 1e-6)
             c.terms["beside"] = c.terms.get("beside", 0.0) + (0.5 if share > 0.5 else -0.2 if share > 0.1 else -0.6)
+        if "approach" in reading.events and preposition in _GOALS:
+            who = {k: v for k, v in made[0].terms.items() if k not in ("event", "direction", "side", "beside")}
+            ways = [w for w in ways_to(actor, things) if w[0] >= actor.span.start]
+            return [Candidate(actor, SpanSet([w]), 0.0, {**who, "beside": 0.5, "event": 0.4}) for w in ways[:3]]
         if not together.runs or preposition in ("from", "to", "towards", "off") or "posture" in made[0].terms:
             return []
         still = bool((wanted.weights * self._furniture).max() > 0.5)
@@ -231,13 +276,14 @@ class ObjectScorer:
     def visitors(self, reading: QueryReading, pool: list[TrackedActor], scene: ObservedScene) -> list[TrackedActor]:
         """See `Scorer.visitors`: chains of visits that share no time, of things of the class that look alike.
 
-        Before a still camera the motion grounder's stricter rule holds: people who come one after another are seen
-        from border to border there, and a track is not lost.
+        Before a still camera the motion grounder's stricter rule holds for whoever acts: people who come one after
+        another are seen from border to border there, and a track is not lost.
         """
+        fitting = [a for a, k in zip(pool, self.class_terms(reading, pool), strict=True) if k > _LIKELY]
+        strict: list[TrackedActor] = []
         if self.still:
-            return MotionScorer().visitors(reading, pool, scene)
-        kinds = self.class_terms(reading, pool)
-        fitting = [a for a, k in zip(pool, kinds, strict=True) if k > _LIKELY]
+            strict = MotionScorer().visitors(reading, pool, scene)
+            fitting = [a for a in fitting if len(a.classes) and not self._agents[a.classes.argmax()]]
         out: list[TrackedActor] = []
         chains: set[tuple[int, ...]] = set()
         for lead in sorted(fitting, key=lambda a: -a.mass)[:3]:
@@ -256,7 +302,7 @@ class ObjectScorer:
             for other in chain[1:]:
                 joined = joined_visits(joined, other)
             out.append(replace(joined, members=chain))
-        return out
+        return [*strict, *out]
 
 
 def _region_term(actor: TrackedActor) -> float:
@@ -271,11 +317,16 @@ def _region_term(actor: TrackedActor) -> float:
 
 
 def _one_thing(a: TrackedActor, b: TrackedActor) -> bool:
-    """Whether two actors may be visits of one thing."""
-    if a is b:
+    """Whether two actors may be visits of one thing; while both are seen, their boxes must be about the same."""
+    if a is b or colour_distance(a.colour[:, :_BASIC], b.colour[:, :_BASIC]) >= _COLOUR:
         return False
-    overlap = min(a.span.end, b.span.end) - max(a.span.start, b.span.start)
-    return overlap < _OVERLAP and colour_distance(a.colour[:, :_BASIC], b.colour[:, :_BASIC]) < _COLOUR
+    first, last = max(a.span.start, b.span.start), min(a.span.end, b.span.end)
+    if last - first < _OVERLAP:
+        return True
+    times = a.times[a.within(first, last)]
+    if last - first > 0.5 * min(a.span.duration, b.span.duration):
+        return False
+    return bool(len(times)) and float(np.median(box_iou(a.at(times), b.at(times)))) >= SAME
 
 
 def _moves_by_itself(actor: TrackedActor) -> bool:

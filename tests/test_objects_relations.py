@@ -1,0 +1,197 @@
+"""Several things at once: parts of a thing, visits of one thing, who is smaller, who goes up to whom, what is held."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.test_objects_grounder import LABELS, PaintedDetector, clip
+from tests.test_objects_presence import actor
+from whenwhere.grounders import GroundingRequest
+from whenwhere.grounders.motion.reading import read_query
+from whenwhere.grounders.motion.reappearance import joined_visits
+from whenwhere.grounders.motion.track_scoring import group_actor
+from whenwhere.grounders.objects import ObjectGrounder
+from whenwhere.grounders.objects.actors import merged_actors
+from whenwhere.grounders.objects.confidence import ClassEvidence
+from whenwhere.grounders.objects.index import ObjectIndex
+from whenwhere.grounders.objects.labels import agents_among
+from whenwhere.grounders.objects.presence import without_doubles
+from whenwhere.grounders.objects.ranking import ObjectScorer
+from whenwhere.grounders.objects.relations import relative_size, time_together, ways_to
+from whenwhere.models.joints import JOINTS
+from whenwhere.store import Cache
+
+AGENTS = agents_among(tuple(LABELS))
+
+
+def blob(box, start, end, speed=0.0):
+    """What moves, unrecognised."""
+    moving = actor(box, start, end, speed=speed)
+    moving.classes = np.zeros(0, np.float32)
+    return moving
+
+
+def is_kept(moving, recognised):
+    """Whether a blob is an actor beside recognised things."""
+    return any(one is moving for one in merged_actors(recognised, [moving], AGENTS))
+
+
+def test_moving_parts_of_somebody_who_stays_are_no_actors():
+    boy = actor((80, 20, 120, 90), 0, 9, label="person")
+    parts = [blob((80, 20, 100, 40), 1, 4), blob((95, 60, 120, 90), 3, 8), blob((104, 30, 120, 50), 5, 6)]
+    assert merged_actors([boy], parts, AGENTS) == [boy]
+
+
+def test_what_a_blob_follows_as_a_whole_is_that_blob_with_the_class():
+    boy = actor((20, 20, 60, 90), 1, 8, label="person", speed=10)
+    whole = blob((20, 22, 60, 90), 0.5, 8.5, speed=10)
+    (found,) = merged_actors([boy], [whole], AGENTS)
+    assert found is whole and LABELS[int(found.classes.argmax())] == "person"
+
+
+def test_what_somebody_holds_and_what_lies_in_a_large_thing_are_no_parts():
+    boy, bottle = actor((80, 20, 120, 90), 0, 9, label="person"), actor((85, 40, 100, 60), 0, 9, label="bottle")
+    held = blob((85, 40, 100, 60), 2, 6)
+    assert is_kept(held, [boy, bottle])
+    # a bottle may be large in the picture: it does nothing by itself, so that what moves before it is something else
+    assert is_kept(held, [actor((60, 10, 160, 95), 0, 9, label="bottle")])
+    # and a poor detection has no parts
+    assert is_kept(held, [actor((80, 20, 120, 90), 0, 9, label="person", score=0.4)])
+
+
+def test_a_brief_weak_box_inside_another_one_is_left_out():
+    woman, dress = actor((80, 10, 130, 95), 0, 9, score=0.66), actor((88, 50, 126, 94), 4, 6, score=0.46)
+    assert without_doubles([woman, dress]) == [woman]
+    kept = without_doubles([woman, actor((88, 50, 126, 94), 2, 8, score=0.46)])
+    assert len(kept) == 2
+
+
+def test_sizes_are_compared_while_both_are_seen():
+    # The camera comes nearer: the small one ends larger than the large one began.
+    large, small = actor((20, 30, 60, 90), 0, 5), actor((100, 50, 130, 90), 0, 5)
+    near = actor((100, 10, 160, 98), 6, 9)
+    assert relative_size(small, [large, small, near]) < -0.4 < 0.4 < relative_size(large, [large, small, near])
+    assert relative_size(near, [large, small, near]) == 0
+    doubtful = actor((100, 50, 130, 90), 0, 5, score=0.2)
+    assert 0 < relative_size(large, [large, doubtful]) < relative_size(large, [large, small])
+
+
+def test_who_walks_up_to_whom():
+    post = actor((150, 30, 180, 90), 0, 9, label="person")
+    walker = actor((0, 30, 30, 90), 0, 7, label="person", speed=20)
+    (way,) = ways_to(walker, [post, walker])
+    assert way[1] == pytest.approx(5.7, abs=0.4) and way[0] < 1.5
+    assert not ways_to(post, [walker])  # the post does not move
+
+
+def test_small_things_are_held_while_they_are_missed():
+    boy = actor((80, 20, 120, 90), 0, 9, label="person")
+    cups = [actor((100, 50, 108, 58), start, start + 1.5, label="bottle") for start in (1.0, 5.0)]
+    for cup in cups:
+        cup.area = 0.005
+    (run,) = time_together(boy, cups, "holding").runs
+    assert run == (pytest.approx(0.6, abs=0.3), pytest.approx(6.9, abs=0.3))
+    for cup in cups:
+        cup.area = 0.1
+    assert len(time_together(boy, cups, "holding").runs) == 2
+
+
+def test_visits_may_overlap_while_their_boxes_are_the_same():
+    scorer, reading = ObjectScorer(tuple(LABELS)), read_query("the dog")
+    scene = SimpleNamespace(cuts=np.zeros(0))
+    first, same = actor((80, 40, 120, 70), 0, 4), actor((80, 41, 120, 71), 3, 9)
+    (joined,) = scorer.visitors(reading, [first, same], scene)
+    assert joined.members == [first, same]
+    assert not scorer.visitors(reading, [first, actor((20, 40, 60, 70), 3, 9)], scene)
+    assert not scorer.visitors(reading, [actor((80, 40, 120, 70), 0, 9), actor((80, 40, 120, 70), 3, 6)], scene)
+
+
+def test_before_a_still_camera_visits_of_things_are_joined_and_of_people_not():
+    scorer = ObjectScorer(tuple(LABELS), still=True)
+    scene = SimpleNamespace(cuts=np.zeros(0))
+    for label, count in (("bottle", 1), ("person", 0)):
+        visits = [actor((80, 40, 120, 70), 0, 3, label=label), actor((80, 40, 120, 70), 5, 9, label=label)]
+        assert len(scorer.visitors(read_query(f"the {label}"), visits, scene)) == count
+
+
+def test_joined_visits_keep_the_joints_of_both_and_groups_have_none():
+    first, second = actor((80, 40, 120, 70), 0, 2, label="person"), actor((80, 40, 120, 70), 4, 6, label="person")
+    first.joints = np.ones((len(first.times), len(JOINTS), 3), np.float32)
+    joined = joined_visits(first, second)
+    assert joined.joints.shape == (len(joined.times), len(JOINTS), 3)
+    assert np.isfinite(joined.joints[: len(first.times)]).all() and np.isnan(joined.joints[len(first.times) :]).all()
+    beside = actor((125, 40, 165, 70), 0, 2, label="person")
+    group = group_actor([first, beside])
+    assert group is not None and not len(group.joints)
+
+
+def test_weak_sightings_lose_to_sure_ones():
+    scorer, reading = ObjectScorer(tuple(LABELS)), read_query("the dog")
+    sure, weak = actor((20, 40, 60, 70), 0, 5), actor((120, 40, 160, 70), 0, 5, score=0.3)
+    terms = scorer.actor_terms(reading, [sure, weak])
+    assert terms[id(sure)]["sure"] == 0 and terms[id(weak)]["sure"] < -0.3
+
+
+def test_a_child_alone_is_hardly_told_by_size():
+    scorer = ObjectScorer(tuple(LABELS))
+    large, small = (actor(box, 0, 5, label="person") for box in ((20, 10, 70, 95), (120, 60, 140, 95)))
+    size = lambda words, who: scorer.actor_terms(read_query(words), [large, small])[id(who)]["size"]  # noqa: E731
+    assert size("the little girl", small) > size("the girl", small) > 0 > size("the little girl", large)
+
+
+@pytest.mark.parametrize(("sentence", "absent"), [
+    ("someone holding a bottle", False), ("a woman opens the bottle", False), ("a man with a bottle", False),
+    ("a man sits at the table", True), ("a man beside a bottle", True), ("a man with a dog", True), ("a man", True),
+])  # fmt: skip
+def test_hands_that_hold_something_show_that_somebody_is_there(sentence, absent):
+    index = _index(labels=["bottle"] * 12)
+    evidence = ClassEvidence(index, ObjectScorer(tuple(LABELS)))
+    assert evidence.never_seen(read_query(sentence)) == absent
+
+
+@pytest.mark.parametrize(
+    "words", ["the girl hugs a teddy bear", "a boy plays with a toy car", "a woman on a plastic horse"]
+)
+def test_an_imitation_is_not_missed(words):
+    index = _index(labels=["person"] * 12)
+    labels = (*LABELS, "bear", "horse")
+    index.classes = np.pad(index.classes, ((0, 0), (0, 2)))
+    assert ClassEvidence(index, ObjectScorer(labels)).missing_companion(read_query(words)) == ""
+
+
+def test_a_coloured_thing_of_a_class_that_was_missed_is_looked_for_by_its_colour():
+    scorer = ObjectScorer(tuple(LABELS))
+    wanted, other = actor((80, 40, 90, 50), 0, 5, label="bottle"), actor((20, 40, 60, 70), 0, 5, label="person")
+    assert scorer.region_colour(read_query("a yellow bottle"), [other]) == "yellow"
+    assert scorer.region_colour(read_query("a yellow bottle"), [other, wanted]) is None
+    assert scorer.region_colour(read_query("a yellow dog"), [other]) is None  # seldom missed
+    assert scorer.region_colour(read_query("the yellow lid"), [wanted, other]) == "yellow"
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """A dog sits still before a moving camera's stand-in: it stays, and moves its place once."""
+    path = tmp_path_factory.mktemp("bench") / "bench.mp4"
+    return clip(path, 6, [("dog", lambda t: (60, 40, 100, 80) if t < 3 else (90, 40, 130, 80))])
+
+
+def test_who_sits_need_not_keep_still(bench):
+    detector = PaintedDetector()
+    grounder = ObjectGrounder(lambda: detector, Cache(enabled=False))
+    for sentence in ("a dog sitting on the grass", "the dog lies on the floor"):
+        (span,) = grounder.ground(bench, GroundingRequest(sentence)).spans
+        assert span.duration > 5.5
+
+
+def _index(labels=("dog",)) -> ObjectIndex:
+    """An index in which each label was seen once a second."""
+    n = len(labels)
+    classes = np.zeros((1, len(LABELS)), np.float32)
+    classes[0, LABELS.index(labels[0])] = 1
+    return ObjectIndex(
+        duration=10.0, step=0.25, width=200, height=100, classes=classes, track=np.zeros(n, np.int32),
+        times=np.arange(n, dtype=float), boxes=np.tile([80.0, 40, 120, 70], (n, 1)), scores=np.full(n, 0.8, np.float32),
+        colours=np.full((n, 5, 13), 1 / 11, np.float32), drift=np.zeros((n, 2), np.float32), cuts=np.zeros(0),
+        shots=np.zeros(1, np.int32), jumps=np.zeros((0, 2)), moving=0.0, frames=40, asked=40, warnings=(),
+    )  # fmt: skip
