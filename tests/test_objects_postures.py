@@ -13,7 +13,7 @@ import whenwhere
 from whenwhere.errors import ModelError
 from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.motion.attributes import TrackedActor
-from whenwhere.grounders.motion.reading import read_query
+from whenwhere.grounders.motion.reading import QueryReading, read_query
 from whenwhere.grounders.objects import ObjectGrounder, grounder, postures
 from whenwhere.grounders.objects.body import CHANGES, HOLDING, Body
 from whenwhere.grounders.objects.index import ObjectIndex
@@ -104,7 +104,7 @@ def person(poses: list[np.ndarray], step: float = 0.25) -> TrackedActor:
     ],
 )
 def test_sentences_name_postures(sentence: str, expected: tuple[str, ...]) -> None:
-    assert postures.postures_of(sentence, read_query(sentence)) == expected
+    assert postures.postures_of(read_query(sentence)) == expected
 
 
 @pytest.mark.parametrize("name", POSED)
@@ -243,6 +243,22 @@ def hidden(joints: np.ndarray, *parts: str) -> np.ndarray:
 def times(found: list) -> list[tuple[float, float]]:
     """(start, end) of each, in order."""
     return sorted((round(one.start, 1), round(one.end, 1)) for one in found)
+
+
+@pytest.mark.parametrize(("sentence", "expected"), [
+    ("after waving, the man raises both arms", ("raise_arms", "wave")),
+    ("the man stands after he has stood up", ("stand", "stand_up")),
+    ("a woman waves or a man claps", ("wave", "clap")),
+    ("the dog sits after a man sits down", ("sit_down",)),
+    ("the man walks away", ()),
+])  # fmt: skip
+def test_each_clause_has_its_postures(sentence: str, expected: tuple[str, ...]) -> None:
+    assert postures.all_postures(read_query(sentence)) == expected
+
+
+def test_a_clause_beside_another_one_may_name_nobody() -> None:
+    (_, other) = read_query("after waving, the man raises both arms").relation or ("", QueryReading())
+    assert postures.postures_of(other) == () and postures.postures_of(other, beside=True) == ("wave",)
 
 
 def test_both_arms_are_not_one_arm() -> None:

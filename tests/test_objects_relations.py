@@ -8,12 +8,15 @@ import pytest
 from tests.test_objects_grounder import LABELS, PaintedDetector, clip
 from tests.test_objects_presence import actor
 from whenwhere.grounders import GroundingRequest
+from whenwhere.grounders.motion.candidates import Candidate
+from whenwhere.grounders.motion.confidence_features import ClipConditions
+from whenwhere.grounders.motion.events import EventSpan
 from whenwhere.grounders.motion.reading import read_query
 from whenwhere.grounders.motion.reappearance import joined_visits
 from whenwhere.grounders.motion.track_scoring import group_actor
-from whenwhere.grounders.objects import ObjectGrounder
+from whenwhere.grounders.objects import ObjectGrounder, confidence, ranking
 from whenwhere.grounders.objects.actors import merged_actors
-from whenwhere.grounders.objects.confidence import ClassEvidence
+from whenwhere.grounders.objects.confidence import ClassEvidence, grade_by_class
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.labels import agents_among
 from whenwhere.grounders.objects.presence import without_doubles
@@ -48,6 +51,13 @@ def test_what_a_blob_follows_as_a_whole_is_that_blob_with_the_class():
     whole = blob((20, 22, 60, 90), 0.5, 8.5, speed=10)
     (found,) = merged_actors([boy], [whole], AGENTS)
     assert found is whole and LABELS[int(found.classes.argmax())] == "person"
+
+
+def test_a_shadow_that_began_as_legs_is_nobody():
+    boy, shadow = actor((80, 20, 120, 90), 0, 9, label="person"), blob((80, 40, 120, 90), 2, 9)
+    shadow.boxes[6:] = (20, 80, 60, 95)
+    found = merged_actors([boy], [shadow], AGENTS)
+    assert len(found) == 2 and not len(shadow.classes)
 
 
 def test_what_somebody_holds_and_what_lies_in_a_large_thing_are_no_parts():
@@ -131,6 +141,30 @@ def test_weak_sightings_lose_to_sure_ones():
     sure, weak = actor((20, 40, 60, 70), 0, 5), actor((120, 40, 160, 70), 0, 5, score=0.3)
     terms = scorer.actor_terms(reading, [sure, weak])
     assert terms[id(sure)]["sure"] == 0 and terms[id(weak)]["sure"] < -0.3
+
+
+@pytest.mark.parametrize(("sentence", "size", "counts"), [
+    ("the second boy", 0.05, False), ("the second boy", 0.005, True), ("the second lid", 0.05, True),
+])  # fmt: skip
+def test_a_large_thing_that_was_not_recognised_is_no_person(monkeypatch, sentence, size, counts):
+    monkeypatch.setattr(confidence, "grade", lambda c, reading, around, biggest: 1)  # by its motion it may be anything
+    unknown = blob((80, 20, 110, 90), 0, 9)
+    unknown.area = size
+    c = Candidate(unknown, unknown.spans, 0.0, {})
+    around = ClipConditions(0.0, 0.0, 0.0, [unknown], 10.0)
+    scorer = ObjectScorer(tuple(LABELS), still=True)
+    assert grade_by_class(scorer, c, read_query(sentence), around, unknown.mass) == counts
+
+
+def test_what_is_at_the_mouth_is_hidden_by_the_hand(monkeypatch):
+    baby, bottle = actor((80, 20, 120, 90), 0, 9, label="person"), actor((118, 60, 126, 70), 5, 7, label="bottle")
+    drinks = [EventSpan(1, 3, 0.3), EventSpan(5, 6, 0.2)]
+    monkeypatch.setattr(ranking, "tells_time", lambda actor, name: True)
+    monkeypatch.setattr(ranking, "posture_spans", lambda actor, name: drinks)
+    scene = SimpleNamespace(actors=[baby, bottle], duration=9.0, cuts=np.zeros(0))
+    made = ObjectScorer(tuple(LABELS)).time_candidates(baby, read_query("the baby drinks from the bottle"), {}, scene)
+    best = max(made, key=lambda c: sum(c.terms.values()))
+    assert (best.hull.start, best.hull.end) == (1, 3)
 
 
 def test_a_child_alone_is_hardly_told_by_size():

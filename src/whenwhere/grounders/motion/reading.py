@@ -44,6 +44,7 @@ class QueryReading:
         every: Whether every thing or time that fits is meant.
         alternatives: The readings of the sentences that "or" offers; everything else is empty then.
         unapplied: Parts of the sentence that change its meaning and cannot be applied, word for word.
+        words: The words of the clause that was read, in plain wording (`grammar.query_tokens`).
     """
 
     noun: str = ""
@@ -68,6 +69,7 @@ class QueryReading:
     every: bool = False
     alternatives: "list[QueryReading]" = field(default_factory=list)
     unapplied: list[str] = field(default_factory=list)
+    words: tuple[str, ...] = ()
 
     @property
     def usable(self) -> bool:
@@ -163,7 +165,7 @@ def read_query(sentence: str) -> QueryReading:
 
 def _read_clause(words: list[str]) -> QueryReading:
     """The reading of one clause."""
-    r = QueryReading()
+    r = QueryReading(words=tuple(words))
     nouns = grammar.nouns_of(words)
     subject = grammar.subject_of(words, nouns)
     text = grammar.base_text(words)

@@ -146,7 +146,7 @@ class Selector:
             for some in ([best, *fits], [best, *fits, *doubtful])
         )
         if not -len(most) <= k < len(most):
-            return found.unsure("the sentence names one of several, but not so many fit", found.confidence)
+            return found.unsure("the sentence names one of several, but not so many fit")
         sure = all(-len(a) <= k < len(a) and a[k] is best.actor for a in (fewest, most))
         # that there are so many at all is a doubt of its own
         doubts = 1 if -len(fewest) <= k < len(fewest) else 2

@@ -18,7 +18,7 @@ from whenwhere.overlap import box_intersection, box_iou
 
 #: Share of the time with a moving camera up to which blobs are used.
 STILL = 0.3
-#: Least share of a track's time, and least mean IoU, at which a blob and a recognised thing are one.
+#: Least share of a recognised thing's time, or of a blob's, and least mean IoU, at which the two are one.
 TOGETHER, SAME = 0.5, 0.4
 #: Share of a box that its thing covers, as a rule.
 _FILL = 0.7
@@ -69,7 +69,7 @@ def merged_actors(
             share, same = _together(thing, blob)
             if share * len(thing.times) < 2 and share < TOGETHER:
                 continue
-            if same < SAME:
+            if same < SAME or (share < TOGETHER and _together(blob, thing)[0] < TOGETHER):
                 continue
             seen = share * len(thing.times) * thing.strong
             total.append(thing.classes.astype(float) * seen)

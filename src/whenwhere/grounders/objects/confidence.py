@@ -70,6 +70,8 @@ UNREAD_NOUN = 0.4
 ENOUGH = 10
 #: Shorter side in pixels below which the detector hardly recognises anything, which lowers that confidence too.
 SMALL = 120
+#: Least share of the frame of a person, an animal or a vehicle that the detector would not miss.
+LARGE = 0.01
 #: Share of the confidence of an absence that is left if only another thing of the sentence is missing.
 WITHOUT = 0.75
 
@@ -251,7 +253,9 @@ def grade_by_class(
         biggest: The largest mass of a candidate's actor.
     """
     if not len(c.actor.classes):
-        return grade(c, reading, around, biggest)
+        # Whoever the detector seldom misses is not a large thing that it did not recognise.
+        missed = c.actor.area < LARGE or not scorer.wanted(reading).named or not scorer.is_agent(reading)
+        return grade(c, reading, around, biggest) if missed or c.actor.id == REGION else 0
     fit = float(scorer.class_terms(reading, [c.actor])[0])
     level = 2 if fit > -0.6 else 1 if fit > -1.3 else 0
     if is_brief(c.actor):

@@ -29,7 +29,7 @@ from whenwhere.grounders.objects.confidence import ClassEvidence, grade_by_class
 from whenwhere.grounders.objects.joints import VERSION as JOINTS_VERSION
 from whenwhere.grounders.objects.joints import build_joints, with_joints
 from whenwhere.grounders.objects.labels import agents_among
-from whenwhere.grounders.objects.postures import RESTING, named_postures, postures_of
+from whenwhere.grounders.objects.postures import all_postures
 from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.models.detectors.detector import Detector
 from whenwhere.models.detectors.resolve import open_detector
@@ -133,13 +133,12 @@ class ObjectGrounder:
         index, moved, everyone, decoded = self.observe(info, request.sample_fps)
         labels = tuple(self.detector().labels)
         reading = read_query(request.query)
-        postures = postures_of(request.query, reading) if PEOPLE in labels else ()
+        postures = all_postures(reading) if PEOPLE in labels else ()
         if postures:
             scene = index, moved, everyone
             everyone, more = self._with_joints(info, request.sample_fps, labels.index(PEOPLE), scene)
             decoded += more
-        rests = bool(RESTING & set(named_postures(request.query)))
-        scorer = ObjectScorer(labels, index.moving <= STILL, postures, rests)
+        scorer = ObjectScorer(labels, index.moving <= STILL)
         moved_alone = None
         if scorer.still and reading.noun and not scorer.wanted(reading).known:
             # Before a still camera, what the detector has no class for is found by its motion or colour.

@@ -1,7 +1,7 @@
 """The postures and gestures that a sentence names."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from whenwhere.grounders.motion import grammar
 from whenwhere.grounders.motion.lexicon import lemmas
@@ -11,8 +11,9 @@ from whenwhere.grounders.motion.reading import QueryReading
 POSTURES: dict[str, tuple[str, ...]] = {
     "raise_arms": ("(raise|lift|hold|put|throw|stretch|get) (both|two) _ (arm|hand)",),
     "raise_arm": (
-        "(raise|lift) _ (arm|hand|finger|fist)", "(hold|put|throw|stretch|get) _ (arm|hand) (up|over|above|in the air)",
-        "(arm|hand) (up|in the air|raised)",
+        "(raise|lift) _ (arm|hand|finger|fist)",
+        "(hold|put|throw|stretch|get) _ (arm|hand|thumb) (up|over|above|in the air)",
+        "(arm|hand|thumb) (up|in the air|raised)",
     ),
     "wave": ("wave",),
     "hand_to_face": (
@@ -57,7 +58,12 @@ def named_postures(sentence: str) -> tuple[str, ...]:
     >>> named_postures("he raises both hands"), named_postures("she raises the cup")
     (('raise_arms',), ())
     """
-    words = grammar.query_tokens(sentence)
+    return _named(tuple(grammar.query_tokens(sentence)))
+
+
+@lru_cache(maxsize=256)
+def _named(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The same for a clause's words in plain wording."""
     text = " ".join(next((form for form in lemmas(word) if form in _vocabulary()), word) for word in words)
     found: dict[int, str] = {}
     for name, patterns in _compiled():
@@ -70,22 +76,37 @@ def named_postures(sentence: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def postures_of(sentence: str, reading: QueryReading) -> tuple[str, ...]:
-    """The postures and gestures that tell the time that a sentence asks for; none if it tells of something else.
+def postures_of(reading: QueryReading, beside: bool = False) -> tuple[str, ...]:
+    """The postures and gestures that tell the time of a clause; none if it tells of something else.
 
-    It must ask for one person, and name no event besides: whoever "is sitting on a chair and
-    leaves" is asked for when leaving.
+    It must be about one person, and name no event besides: whoever "is sitting on a chair and leaves" is asked for when
+    leaving.
 
     Args:
-        sentence: The sentence.
-        reading: Its reading.
+        reading: The reading of the clause.
+        beside: Whether it stands beside another one, as in "after waving"; then it may name nobody.
     """
-    plain = not (reading.alternatives or reading.relation or reading.alone) and reading.count == 1
-    if not plain or reading.kind not in ("person", "child"):
+    person = reading.kind in ("person", "child") or (beside and not reading.kind and not reading.noun)
+    if not person or reading.alternatives or reading.count > 1:
         return ()
-    found = named_postures(sentence)
+    found = _named(reading.words)
     same = {event for name in found for event in ALSO.get(name, ())}
     return found if set(reading.events) <= same else ()
+
+
+def all_postures(reading: QueryReading) -> tuple[str, ...]:
+    """The postures and gestures of all clauses of a sentence, each once."""
+    own = list(postures_of(reading))
+    for other in reading.alternatives:
+        own += all_postures(other)
+    if reading.relation is not None:
+        own += postures_of(reading.relation[1], beside=True)
+    return tuple(dict.fromkeys(own))
+
+
+def tells_rest(reading: QueryReading) -> bool:
+    """Whether a clause says that something sits or lies, and so need not keep still."""
+    return bool(RESTING & set(_named(reading.words)))
 
 
 @cache

@@ -23,6 +23,7 @@ from whenwhere.grounders.motion.track_scoring import kind_term, track_terms
 from whenwhere.grounders.motion.tracks import colour_distance
 from whenwhere.grounders.objects.labels import AGENTS, GROUPS, LIKE, WantedClasses, agents_among, wanted_classes
 from whenwhere.grounders.objects.posture_times import posture_spans, tells_time
+from whenwhere.grounders.objects.postures import postures_of, tells_rest
 from whenwhere.grounders.objects.presence import SAME, stay
 from whenwhere.grounders.objects.relations import event_times, large_times, relative_size, time_together, ways_to
 from whenwhere.overlap import box_iou
@@ -65,15 +66,10 @@ class ObjectScorer:
     Args:
         labels: The labels of the detector.
         still: Whether the camera stands still, so that blobs tell who came back.
-        postures: Postures and gestures that the sentence names, keys of `postures.POSTURES`. They replace the events of
-            people whose joints are known.
-        rests: Whether the sentence says that something sits or lies, which need not keep still then.
     """
 
-    def __init__(
-        self, labels: tuple[str, ...], still: bool = False, postures: tuple[str, ...] = (), rests: bool = False
-    ) -> None:
-        self.labels, self.still, self.postures, self.rests = labels, still, postures, rests
+    def __init__(self, labels: tuple[str, ...], still: bool = False) -> None:
+        self.labels, self.still = labels, still
         self._furniture = np.array([label in _FURNITURE for label in labels], float)
         self._mobile = np.array([label in AGENTS or label in _CARRIED for label in labels], np.float32)
         self._agents = agents_among(labels)
@@ -87,6 +83,11 @@ class ObjectScorer:
                 if noun.endswith("'s") and whole.known:
                     return WantedClasses(LIKE * whole.weights, False, True)
         return wanted
+
+    def is_agent(self, reading: QueryReading) -> bool:
+        """Whether the noun stands for what acts by itself alone: people, animals or vehicles."""
+        meant = self.wanted(reading).weights >= 1.0
+        return bool(meant.any() and self._agents[meant].all())
 
     def region_colour(self, reading: QueryReading, everyone: list[TrackedActor]) -> str | None:
         """The basic colour of the regions that may be meant: of a thing that is called coloured and was not recognised.
@@ -180,12 +181,13 @@ class ObjectScorer:
         self, actor: TrackedActor, reading: QueryReading, who: dict[str, float], scene: ObservedScene
     ) -> list[Candidate]:
         """See `Scorer.time_candidates`; times together with the other things that the sentence names are added."""
-        told = [name for name in self.postures if tells_time(actor, name)]
+        # The postures that a clause names replace the events of people whose joints are known.
+        told = [name for name in postures_of(reading, beside=True) if tells_time(actor, name)]
         if told:
             reading = replace(reading, events=[])
             made = self._posed(actor, time_candidates(actor, reading, who), told)
         else:
-            if len(actor.classes) and self.rests and set(reading.events) <= {"stand"}:
+            if len(actor.classes) and tells_rest(reading) and set(reading.events) <= {"stand"}:
                 reading = replace(reading, events=[])
             made = time_candidates(actor, reading, who)
         if (len(actor.classes) or actor.id == REGION) and not (reading.events or reading.direction or reading.origin):
@@ -238,6 +240,9 @@ class ObjectScorer:
         if not things:
             return []
         together = time_together(actor, things, preposition)
+        held = float((wanted.weights * (self._agents | (self._furniture > 0))).max()) < 0.5
+        if held and "posture" in made[0].terms:
+            return []  # what is at the mouth is hidden by the hand that holds it
         for c in made:
             inside = SpanSet(together.runs) & c.spans
             share = inside.duration / max(c.spans.duration, 1e-6)
