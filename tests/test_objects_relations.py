@@ -210,6 +210,12 @@ def bench(tmp_path_factory):
     return clip(path, 6, [("dog", lambda t: (60, 40, 100, 80) if t < 3 else (90, 40, 130, 80))])
 
 
+def test_an_event_that_was_not_seen_is_hardly_sure(bench):
+    detector = PaintedDetector()
+    found = ObjectGrounder(lambda: detector, Cache(enabled=False)).ground(bench, GroundingRequest("a dog comes in"))
+    assert found.status == "answered" and found.confidence <= 0.25
+
+
 def test_who_sits_need_not_keep_still(bench):
     detector = PaintedDetector()
     grounder = ObjectGrounder(lambda: detector, Cache(enabled=False))

@@ -189,7 +189,7 @@ class ClassEvidence:
         elif posture is not None:
             chance = min(chance, UNREAD_VERB)
             verb, unposed = "", ["nobody was seen in the posture that the sentence names"]
-        if verb:
+        if verb or (named and facts["event"] <= WEAK + 1e-6):
             chance = min(chance, UNREAD_VERB)
         if best.actor.id == REGION and (wanted.named or not reading.noun):
             chance = min(chance, UNREAD_NOUN)
