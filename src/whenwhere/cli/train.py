@@ -5,6 +5,7 @@ metrics, and the result at the end, are also printed on stdout as JSON Lines.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from whenwhere.training.machine import Machine
     from whenwhere.training.run import TrainingResult
     from whenwhere.training.stages import Recipe
+
+#: Bytes at the end of metrics.jsonl in which the line of the last update is looked for.
+_TAIL = 1 << 16
 
 
 def train_command(
@@ -293,7 +297,11 @@ class _Watch(TrainingCallback):
 
     def _print_metrics(self, step: int) -> None:
         """Prints the line of metrics of an update."""
-        for text in reversed((self.out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()):
+        with (self.out / "metrics.jsonl").open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+        for text in reversed(lines if size <= _TAIL else lines[1:]):  # the first one may be cut
             line = json.loads(text)
             if "lr" in line and line["step"] == step:
                 self._write(text)
