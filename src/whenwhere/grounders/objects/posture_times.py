@@ -7,6 +7,7 @@ stays in place, until the shoulders rise. Before a moving camera its motion is t
 import itertools
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion.attributes import TrackedActor
@@ -22,6 +23,8 @@ _SAME_PLACE = 0.6
 #: How far the shoulders rise or fall, in trunks, and within how many seconds, when somebody stands up or sits down; and
 #: for how long they then stay there.
 _RISE, _WITHIN, _STAYS = 0.55, 1.0, 1.2
+#: Fewest sightings before and after that show it.
+_ENOUGH = 3
 #: Seconds before and after the moment at which one posture gives way to another.
 _BEFORE, _AFTER = 1.0, 0.6
 
@@ -90,7 +93,7 @@ def _lasting(actor: TrackedActor, body: Body, times: list[tuple[float, float]]) 
         upright |= actor.within(start, end)
     for start, end in times:
         rows = np.flatnonzero(actor.within(start, end))
-        if not len(rows):
+        if kept[rows].all():
             continue
         same = (box_iou(actor.boxes, np.median(actor.boxes[rows], 0)[None]) >= _SAME_PLACE) & ~upright
         first, last = rows[0], rows[-1]
@@ -130,13 +133,24 @@ def _shifts(actor: TrackedActor, body: Body, up: bool) -> list[EventSpan]:
     height = np.median(frame / np.maximum(actor.size[:, 1], 1e-6))
     level = body.middle("shoulder")[:, 1] + (actor.way[:, 1] - actor.centre[:, 1]) * height
     level = level * (-1 if up else 1) / body.unit
-    t = actor.times
+    seen = np.isfinite(level)
+    if seen.sum() < 2 * _ENOUGH:
+        return []
+    # At even times, so that all windows are looked at at once; between sightings the level is interpolated.
+    step = float(np.median(np.diff(actor.times)))
+    t = np.arange(actor.times[0], actor.times[-1] + step / 2, step)
+    near = np.searchsorted(actor.times, t).clip(1, len(actor.times) - 1)
+    near -= (t - actor.times[near - 1]) < (actor.times[near] - t)
+    counted = np.concatenate([[0], np.cumsum(seen[near] & (np.abs(actor.times[near] - t) < step))])
+    width, apart = max(_ENOUGH, round(_STAYS / step)), round(_WITHIN / step)
+    if len(t) < 2 * width + apart:
+        return []
+    even = sliding_window_view(np.interp(t, actor.times[seen], level[seen]), width)
     gain = np.full(len(t), -np.inf)
-    for i in range(len(t)):
-        before = level[(t > t[i] - _WITHIN / 2 - _STAYS) & (t <= t[i] - _WITHIN / 2)]
-        after = level[(t >= t[i] + _WITHIN / 2) & (t < t[i] + _WITHIN / 2 + _STAYS)]
-        if np.isfinite(before).sum() >= 3 and np.isfinite(after).sum() >= 3:
-            gain[i] = np.nanpercentile(after, 30) - np.nanpercentile(before, 70)
+    middle = slice(width + apart // 2, width + apart // 2 + len(even) - width - apart)
+    gain[middle] = np.percentile(even[width + apart :], 30, axis=1) - np.percentile(even[: -width - apart], 70, axis=1)
+    enough = counted[width:] - counted[:-width] >= _ENOUGH
+    gain[middle][~(enough[width + apart :] & enough[: -width - apart])] = -np.inf
     found = []
     for a, b in true_runs(gain >= _RISE):
         peak = float(np.median(t[a : b + 1][gain[a : b + 1] >= 0.9 * gain[a : b + 1].max()]))
