@@ -167,13 +167,16 @@ class ObjectScorer:
     def _compare(self, reading: QueryReading, alike: list[TrackedActor], out: dict[int, dict[str, float]]) -> None:
         """Compare the things of about the best class: weak ones are likelier errors, and sizes are told side by side.
 
-        Before a moving camera all sizes change, so that two people are compared while both are in the picture.
+        Before a moving camera all sizes change, so that two people are compared while both are in the picture. Before a
+        still one many things are blobs, which have no score.
         """
+        if self.still:
+            return
         seen = [a for a in alike if len(a.classes)]
         surest = max((a.strong for a in seen), default=1.0)
         for actor in seen:
-            out[id(actor)]["sure"] = max(-1.0, SURER * float(np.log(actor.strong / surest)))
-            if "size" in out[id(actor)] and not self.still and len(seen) > 1:
+            out[id(actor)]["sure"] = max(-1.0, SURER * float(np.log(max(actor.strong, 0.01) / max(surest, 0.01))))
+            if "size" in out[id(actor)] and len(seen) > 1:
                 weight = {"big": 1.0, "small": -1.0, None: _CHILD}[reading.size]
                 out[id(actor)]["size"] = weight * relative_size(actor, seen)
 
