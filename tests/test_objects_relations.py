@@ -156,6 +156,19 @@ def test_a_large_thing_that_was_not_recognised_is_no_person(monkeypatch, sentenc
     assert grade_by_class(scorer, c, read_query(sentence), around, unknown.mass) == counts
 
 
+@pytest.mark.parametrize(("sentence", "given"), [
+    ("the man hands the bottle to the dog", True), ("the man takes the bottle from the dog", True),
+    ("the man walks to the dog", False), ("the man hands the dog to the bottle", False),
+])  # fmt: skip
+def test_what_passes_from_one_to_another_does_so_shortly_before_they_part(sentence, given):
+    man, dog = actor((80, 20, 120, 90), 0, 9, label="person"), actor((122, 60, 150, 90), 1, 6)
+    dog.boxes[dog.times > 5] += [40, 0, 40, 0]
+    scene = SimpleNamespace(actors=[man, dog], duration=9.0, cuts=np.zeros(0))
+    made = ObjectScorer(tuple(LABELS)).time_candidates(man, read_query(sentence), {}, scene)
+    ends = [c.hull for c in made if c.hull.end == pytest.approx(5.1, abs=0.3) and c.hull.duration < 2.5]
+    assert bool(ends) == given
+
+
 def test_what_is_at_the_mouth_is_hidden_by_the_hand(monkeypatch):
     baby, bottle = actor((80, 20, 120, 90), 0, 9, label="person"), actor((118, 60, 126, 70), 5, 7, label="bottle")
     drinks = [EventSpan(1, 3, 0.3), EventSpan(5, 6, 0.2)]

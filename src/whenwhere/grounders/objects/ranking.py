@@ -14,7 +14,7 @@ from whenwhere.grounders.motion import events
 from whenwhere.grounders.motion.attributes import REGION, TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.colours import COLOURS
-from whenwhere.grounders.motion.lexicon import mix_of
+from whenwhere.grounders.motion.lexicon import lemmas, mix_of
 from whenwhere.grounders.motion.ranking import MotionScorer
 from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.reappearance import joined_visits
@@ -50,6 +50,8 @@ UNPOSED = -0.8
 _PRONOUNS = frozenset(("he", "she", "it", "they", "him", "her", "them"))
 #: Prepositions before what somebody goes up to; without one in "approaches the car".
 _GOALS = frozenset(("", "to", "towards", "toward"))
+#: Verbs of what passes from one to another, and the seconds that it takes.
+_GIVES, _GIVING = frozenset(("give", "hand", "pass", "offer", "take", "return")), 2.0
 #: Labels of things that are hidden by whoever uses them.
 _FURNITURE = GROUPS["furniture"][1] | {"toilet"}
 #: Labels of things that fly or roll.
@@ -86,7 +88,11 @@ class ObjectScorer:
 
     def is_agent(self, reading: QueryReading) -> bool:
         """Whether the noun stands for what acts by itself alone: people, animals or vehicles."""
-        meant = self.wanted(reading).weights >= 1.0
+        return self._agents_meant(self.wanted(reading))
+
+    def _agents_meant(self, wanted: WantedClasses) -> bool:
+        """Whether all classes that a noun stands for are of what acts by itself."""
+        meant = wanted.weights >= 1.0
         return bool(meant.any() and self._agents[meant].all())
 
     def region_colour(self, reading: QueryReading, everyone: list[TrackedActor]) -> str | None:
@@ -254,6 +260,13 @@ class ObjectScorer:
             who = {k: v for k, v in made[0].terms.items() if k not in ("event", "direction", "side", "beside")}
             ways = [w for w in ways_to(actor, things) if w[0] >= actor.span.start]
             return [Candidate(actor, SpanSet([w]), 0.0, {**who, "beside": 0.5, "event": 0.4}) for w in ways[:3]]
+        gives = bool(_GIVES & {form for word in reading.words for form in lemmas(word)}) and self._agents_meant(wanted)
+        if gives and preposition in ("to", "from") and not set(reading.events) - {"pick_up", "pass", "throw"}:
+            # It is done shortly before the two part.
+            who = {k: v for k, v in made[0].terms.items() if k not in ("event", "direction", "side", "beside")}
+            close = time_together(actor, things, "").runs
+            ends = [(max(a, b - _GIVING), b) for a, b in close if b < actor.span.end - 0.3]
+            return [Candidate(actor, SpanSet([t]), 0.0, {**who, "beside": 0.5, "event": 0.3}) for t in ends]
         if not together.runs or preposition in ("from", "to", "towards", "off") or "posture" in made[0].terms:
             return []
         still = bool((wanted.weights * self._furniture).max() > 0.5)
