@@ -25,7 +25,14 @@ from whenwhere.grounders.objects.labels import AGENTS, GROUPS, LIKE, WantedClass
 from whenwhere.grounders.objects.posture_times import posture_spans, tells_time
 from whenwhere.grounders.objects.postures import postures_of, tells_rest
 from whenwhere.grounders.objects.presence import SAME, stay
-from whenwhere.grounders.objects.relations import event_times, large_times, relative_size, time_together, ways_to
+from whenwhere.grounders.objects.relations import (
+    TimeTogether,
+    event_times,
+    large_times,
+    relative_size,
+    time_together,
+    ways_to,
+)
 from whenwhere.overlap import box_iou
 from whenwhere.spans import SpanSet
 
@@ -256,37 +263,43 @@ class ObjectScorer:
             inside = SpanSet(together.runs) & c.spans
             share = inside.duration / max(c.spans.duration, 1e-6)
             c.terms["beside"] = c.terms.get("beside", 0.0) + (0.5 if share > 0.5 else -0.2 if share > 0.1 else -0.6)
-        if "approach" in reading.events and preposition in _GOALS:
-            who = {k: v for k, v in made[0].terms.items() if k not in ("event", "direction", "side", "beside")}
-            ways = [w for w in ways_to(actor, things) if w[0] >= actor.span.start]
-            return [Candidate(actor, SpanSet([w]), 0.0, {**who, "beside": 0.5, "event": 0.4}) for w in ways[:3]]
+        if "posture" in made[0].terms:
+            return []
+        who = {k: v for k, v in made[0].terms.items() if k not in ("event", "direction", "side", "beside")}
+        found = self._times_beside(actor, reading, preposition, wanted, things, together)
+        return [Candidate(actor, SpanSet(times), 0.0, {**who, **terms}) for times, terms in found]
+
+    def _times_beside(
+        self,
+        actor: TrackedActor,
+        reading: QueryReading,
+        preposition: str,
+        wanted: WantedClasses,
+        things: list[TrackedActor],
+        together: TimeTogether,
+    ) -> list[tuple[list[tuple[float, float]], dict[str, float]]]:
+        """The times that an actor's place beside some things tells, each with its terms."""
+        named = [e for e in reading.events if e not in events.WHOLE]
+        if "approach" in named and preposition in _GOALS:
+            ways = [way for way in ways_to(actor, things) if way[0] >= actor.span.start]
+            return [([way], {"beside": 0.5, "event": 0.4}) for way in ways[:3]]
         gives = bool(_GIVES & {form for word in reading.words for form in lemmas(word)}) and self._agents_meant(wanted)
-        if gives and preposition in ("to", "from") and not set(reading.events) - {"pick_up", "pass", "throw"}:
+        if gives and preposition in ("to", "from") and set(named) <= {"pick_up"}:
             # It is done shortly before the two part.
-            who = {k: v for k, v in made[0].terms.items() if k not in ("event", "direction", "side", "beside")}
             close = time_together(actor, things, "").runs
             ends = [(max(a, b - _GIVING), b) for a, b in close if b < actor.span.end - 0.3]
-            return [Candidate(actor, SpanSet([t]), 0.0, {**who, "beside": 0.5, "event": 0.3}) for t in ends]
-        if not together.runs or preposition in ("from", "to", "towards", "off") or "posture" in made[0].terms:
-            return []
-        still = bool((wanted.weights * self._furniture).max() > 0.5)
-        named = [e for e in reading.events if e not in events.WHOLE]
-        if still and not named:
+            return [([end], {"beside": 0.5, "event": 0.3}) for end in ends]
+        if not together.runs or preposition in ("from", "to", "towards", "off"):
             return []
         done = named[0] if named else ""
-        who = {k: v for k, v in made[0].terms.items() if k not in ("event", "direction", "side", "beside")}
-        quality = 0.6 if done in ("pick_up", "put_down") else 0.25
-        if named and done not in ("pick_up", "put_down", "stand"):
+        if done not in ("", "pick_up", "put_down", "stand") or (
+            not done and bool((wanted.weights * self._furniture).max() > 0.5)
+        ):
             return []
         times = event_times(done, together, actor)
         if done in ("pick_up", "put_down"):
-            return [
-                Candidate(actor, SpanSet([t]), 0.0, {**who, "beside": 0.5, "event": quality - 0.2})
-                for t in times
-                if t[1] - t[0] > 0.3
-            ]
-        terms = {**who, "beside": 0.5 + quality} | ({"event": 0.0} if reading.events else {})
-        return [Candidate(actor, SpanSet(times), 0.0, terms)]
+            return [([t], {"beside": 0.5, "event": 0.4}) for t in times if t[1] - t[0] > 0.3]
+        return [(times, {"beside": 0.75} | ({"event": 0.0} if reading.events else {}))]
 
     def _fit(self, actor: TrackedActor, wanted: WantedClasses) -> float:
         """How well an actor's classes fit a noun, as a log-likelihood ratio."""
