@@ -72,6 +72,7 @@ from whenwhere.grounders.motion.reading import read_query
         ("she takes off her shoes", {"events": []}), ("he puts on a black jacket", {"events": []}),
         ("the woman is putting on shoes", {"events": []}), ("he puts the shoes on the table", {"events": ["put_down"]}),
         ("parked cars behind the fence", {"events": ["stand"]}), ("a car parks", {"events": ["stop"]}),
+        ("a car drives around a bend", {"events": ["drive"]}), ("a man bends over", {"events": ["bend"]}),
         ("a girl shakes her head back and forth", {"events": ["move"]}),
         ("a woman in black is above a chair", {"colours": [("black", "whole")], "side": None}),
         ("two men drive in a car", {"events": ["drive"]}), ("the dog runs in the room", {"events": ["enter"]}),

@@ -18,7 +18,7 @@ from whenwhere.grounders.objects import ObjectGrounder, confidence, ranking
 from whenwhere.grounders.objects.actors import merged_actors
 from whenwhere.grounders.objects.confidence import ClassEvidence, grade_by_class
 from whenwhere.grounders.objects.index import ObjectIndex
-from whenwhere.grounders.objects.labels import agents_among
+from whenwhere.grounders.objects.labels import agents_among, wanted_classes
 from whenwhere.grounders.objects.presence import without_doubles
 from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.grounders.objects.relations import relative_size, time_together, ways_to
@@ -214,6 +214,28 @@ def test_a_coloured_thing_of_a_class_that_was_missed_is_looked_for_by_its_colour
     assert scorer.region_colour(read_query("a yellow bottle"), [other, wanted]) is None
     assert scorer.region_colour(read_query("a yellow dog"), [other]) is None  # seldom missed
     assert scorer.region_colour(read_query("the yellow lid"), [wanted, other]) == "yellow"
+
+
+def test_an_animal_without_a_class_may_be_called_any_other_one_and_hardly_surely():
+    labels = tuple(LABELS)
+    weights = wanted_classes("rabbit", "animal", labels).weights
+    assert weights[labels.index("cat")] > weights[labels.index("dog")] > 0 == weights[labels.index("person")]
+    dog = actor((80, 40, 120, 70), 0, 9)
+    evidence = ClassEvidence(_index(["dog"] * 12), ObjectScorer(labels))
+    around = ClipConditions(0.0, 0.5, 0.0, [dog], 10.0)
+    for words, least, most in (("the rabbit", 0.12, 0.4), ("the dog", 0.6, 1.0)):
+        made = [Candidate(dog, dog.spans, 0.0, evidence.scorer.actor_terms(read_query(words), [dog])[id(dog)])]
+        made[0].terms["kind"] = float(evidence.scorer.class_terms(read_query(words), [dog])[0])
+        assert least <= evidence.decide(words, read_query(words), made, around).confidence <= most
+
+
+def test_what_was_recognised_for_a_moment_before_a_moving_camera_is_hardly_sure():
+    evidence = ClassEvidence(_index(["dog"] * 12), ObjectScorer(tuple(LABELS)))
+    for end, moving, sure in ((3.5, 0.9, False), (3.5, 0.0, True), (6, 0.9, True)):
+        dog = actor((80, 40, 120, 70), 3, end)
+        made = [Candidate(dog, dog.spans, 0.0, {"kind": 0.1, "seen": 0.0})]
+        decided = evidence.decide("the dog", read_query("the dog"), made, ClipConditions(0.0, moving, 0.0, [dog], 10.0))
+        assert (decided.confidence > 0.3) == sure
 
 
 @pytest.fixture(scope="module")

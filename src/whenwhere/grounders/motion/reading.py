@@ -191,8 +191,7 @@ def _read_clause(words: list[str]) -> QueryReading:
     r.companions = [
         (grammar.preposition_of(words, i), words[i], kind)
         for i, kind in others
-        # "A toy car" is no car, and a teddy bear no bear.
-        if not (i and words[i - 1] in lex.IMITATIONS and kind in ("person", "child", "animal", "vehicle"))
+        if not (kind in ("person", "child", "animal", "vehicle") and _is_but_a_sort(words, i))
     ]
     if _DRESSES.search(text) and _dresses(words[subject[0] + 1 :] if subject else words, r.object):
         r.events = [e for e in r.events if e not in ("put_down", "pick_up", "start")]
@@ -229,6 +228,24 @@ def _read_clause(words: list[str]) -> QueryReading:
 
 #: Putting garments on and off, which is no putting down or taking away.
 _DRESSES = re.compile(r"\bput on\b|\btake off\b|\b(put|take) .* (on|off)$")
+
+
+#: Words after a vehicle or an animal that name a place.
+_PLACES = frozenset({"stop", "station", "park", "house", "lane", "seat"})
+
+
+def _is_but_a_sort(words: list[str], i: int) -> bool:
+    """Whether a word for somebody, an animal or a vehicle tells of something else.
+
+    "A toy car" is no car, "a teddy bear" no bear, and "a bear costume" and "a bus stop" are neither.
+
+    Args:
+        words: The words of a clause.
+        i: Position of the word.
+    """
+    after = words[i + 1] if i + 1 < len(words) else ""
+    sort = (is_noun(after) and not lex.colour_of(after) and not grammar.is_verb_form(words, i + 1)) or after in _PLACES
+    return sort or bool(i and words[i - 1] in lex.IMITATIONS)
 
 
 def _dresses(words: list[str], thing: QueryReading | None) -> bool:

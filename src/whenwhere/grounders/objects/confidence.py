@@ -28,7 +28,7 @@ from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.selection import grade
 from whenwhere.grounders.objects.actors import STILL
 from whenwhere.grounders.objects.index import ObjectIndex
-from whenwhere.grounders.objects.labels import GROUPS, SELDOM_MISSED, WantedClasses, wanted_classes
+from whenwhere.grounders.objects.labels import GROUPS, SELDOM_MISSED, UNLIKELY, WantedClasses, wanted_classes
 from whenwhere.grounders.objects.ranking import UNPOSED, WEAK, ObjectScorer
 
 #: Least term of class of a thing that clearly is what the noun names.
@@ -64,8 +64,10 @@ POSED, POSED_CLEARLY = 0.35, 0.2
 #: How often the stay of whoever is named is about the right time, if what is done was not understood.
 ACTOR_ALONE = 0.15
 #: Highest confidence of a region of one colour for a noun that is not known, or whose class was not seen, so that its
-#: colour alone was looked for.
+#: colour alone was looked for; and of a thing of which the detector has no class, found as something of its kind.
 UNREAD_NOUN = 0.4
+#: Highest confidence of what was recognised before a moving camera for less time than this, in seconds.
+GLIMPSE, MOMENT = 0.3, 1.0
 #: Frames after which two thirds of the confidence of an absence are reached.
 ENOUGH = 10
 #: Shorter side in pixels below which the detector hardly recognises anything, which lowers that confidence too.
@@ -193,6 +195,10 @@ class ClassEvidence:
             chance = min(chance, UNREAD_VERB)
         if best.actor.id == REGION and (wanted.named or not reading.noun):
             chance = min(chance, UNREAD_NOUN)
+        if len(best.actor.classes) and not wanted.named and wanted.weights[best.actor.classes.argmax()] <= UNLIKELY:
+            chance = min(chance, UNREAD_NOUN)
+        if around.moving > STILL and best.actor.spans.duration < MOMENT:
+            chance = min(chance, GLIMPSE)
         reasons = [*self._reasons(sentence, reading, best, facts, fit), *unposed]
         if verb:
             reasons.append(f"what “{verb}” looks like is not known, so that its time cannot be told")

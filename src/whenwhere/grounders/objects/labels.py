@@ -16,6 +16,8 @@ from whenwhere.grounders.motion import lexicon as lex
 
 #: Weight of a class that a word only resembles: a jug may be called a bottle or a vase.
 LIKE = 0.6
+#: The same of a class that it does not resemble, of a thing for whose kind there is no class of its own.
+UNLIKELY = 0.4
 #: Weight of a class of the same group as the one that is meant: a dog may be taken for a cat.
 GROUP = 0.25
 
@@ -235,11 +237,12 @@ def wanted_classes(noun: str, kind: str | None, labels: tuple[str, ...], modifie
                 weights[i], named = 1.0, True
             elif kind in ("hand", "face") and label == "person":
                 weights[i] = LIKE
-    if kind in ("vehicle", "animal") and not weights.any():
-        # An animal that the detector has no name for is called by the name of another one.
+    if kind in ("vehicle", "animal") and not named:
+        # An animal that the detector has no name for is called by the name of another one, of a likely one or not.
+        other = LIKE if not weights.any() else UNLIKELY
         for i, label in enumerate(labels):
             if label in GROUPS[kind][1]:
-                weights[i] = LIKE
+                weights[i] = max(weights[i], other)
     for group in _CONFUSED:
         members = GROUPS[group][1]
         if any(labels[i] in members for i in np.flatnonzero(weights >= 1.0)):
