@@ -301,6 +301,14 @@ def test_sitting_lasts_while_legs_are_hidden_and_ends_with_standing_up() -> None
     assert not posture_spans(person([pose({})] * 20), "stand")  # nothing to tell it from
 
 
+def test_who_sits_now_and_then_and_never_stands_sits_all_the_time() -> None:
+    seen, unseen = pose(POSED["sit"]), hidden(pose({}), "knee", "ankle")
+    actor = person([*[unseen] * 10, *[seen] * 6, *[unseen] * 16])
+    actor.boxes[20:] += [0, -100, 0, 0]  # an arm goes up
+    assert times(posture_spans(actor, "sit")) == [(0.0, 7.9)] and not tells_time(actor, "sit")
+    assert times(posture_spans(person([*[pose({})] * 10, *[seen] * 6, *[pose({})] * 16]), "sit")) == [(2.4, 3.9)]
+
+
 def test_in_a_close_up_the_shoulders_tell_how_long_a_trunk_is() -> None:
     still, touches = (hidden(pose(p), "hip", "knee", "ankle") for p in ({}, POSED["hand_to_face"]))
     assert times(posture_spans(person([*[still] * 6, *[touches] * 6, *[still] * 6]), "hand_to_face")) == [(1.4, 2.9)]

@@ -416,6 +416,8 @@ def object_of(
 def preposition_of(words: list[str], noun: int) -> str:
     """The preposition that governs a noun: the nearest one before it, with no other noun between; "" without one.
 
+    "In front of" counts as "beside".
+
     Args:
         words: The words of a clause.
         noun: The index of the noun.
@@ -424,6 +426,8 @@ def preposition_of(words: list[str], noun: int) -> str:
     ('on', '')
     """
     for i in range(noun - 1, max(-1, noun - 6), -1):
+        if words[max(0, i - 1) : i + 1] == ["front", "of"]:
+            return "beside"
         if words[i] in PREPOSITIONS and words[i] != "of":
             return words[i]
         if is_noun(words[i]) and not lex.colour_of(words[i]) and i + 1 != noun:

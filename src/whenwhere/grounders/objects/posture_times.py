@@ -20,6 +20,8 @@ from whenwhere.overlap import box_iou
 _BRIDGE, _BRIDGE_HAND, _LEAST = 0.6, 1.2, 0.3
 #: Least IoU with the usual box of somebody who sits or lies, for as long as the posture is taken to last.
 _SAME_PLACE = 0.6
+#: Share of the time of a person below which a lasting posture was probably seen by error.
+_NOW_AND_THEN = 0.1
 #: How far the shoulders rise or fall, in trunks, and within how many seconds, when somebody stands up or sits down; and
 #: for how long they then stay there.
 _RISE, _WITHIN, _STAYS = 0.55, 1.0, 1.2
@@ -40,7 +42,7 @@ def tells_time(actor: TrackedActor, posture: str) -> bool:
     if posture not in STATES:
         return True
     seen = sum(one.end - one.start for one in posture_spans(actor, posture))
-    return 0.1 < seen / max(actor.spans.duration, 1e-6) < 0.85
+    return _NOW_AND_THEN < seen / max(actor.spans.duration, 1e-6) < 0.85
 
 
 def posture_spans(actor: TrackedActor, posture: str) -> list[EventSpan]:
@@ -61,7 +63,7 @@ def posture_spans(actor: TrackedActor, posture: str) -> list[EventSpan]:
         bridge = _BRIDGE_HAND if posture in ("wave", "hand_to_face") else _BRIDGE
         times = _times(actor, HOLDING[posture](body), bridge)
         if posture in STATES:
-            times = _lasting(actor, body, times)
+            times = _lasting(actor, body, times, posture)
         found = [EventSpan(a, b, _quality(b - a)) for a, b in times]
     else:
         before, after = ([any_of(one(body) for one in group)] for group in CHANGES[posture])
@@ -76,7 +78,9 @@ def posture_spans(actor: TrackedActor, posture: str) -> list[EventSpan]:
     return sorted(found, key=lambda one: -one.quality)
 
 
-def _lasting(actor: TrackedActor, body: Body, times: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _lasting(
+    actor: TrackedActor, body: Body, times: list[tuple[float, float]], posture: str
+) -> list[tuple[float, float]]:
     """The times of sitting or lying, each as long as the person's box stays about the same; legs may be hidden then.
 
     Standing up ends it, and sitting down begins it, also where the legs seem to tell otherwise.
@@ -85,6 +89,7 @@ def _lasting(actor: TrackedActor, body: Body, times: list[tuple[float, float]]) 
         actor: The person.
         body: Its joints.
         times: (start, end) seconds at which the posture was seen.
+        posture: `sit` or `lie`. Who sits now and then and is never seen to stand, sits all the time.
     """
     t = actor.times
     kept = np.zeros(len(t), bool)
@@ -103,6 +108,8 @@ def _lasting(actor: TrackedActor, body: Body, times: list[tuple[float, float]]) 
             last += 1
         kept[first : last + 1] = True
     rises, falls = ([one.start + _WITHIN for one in _shifts(actor, body, up)] for up in (True, False))
+    if posture == "sit" and not (rises or falls or upright.any()) and kept.mean() >= _NOW_AND_THEN:
+        return [(actor.span.start, actor.span.end)]
     edges = sorted([actor.span.start, *rises, *falls, actor.span.end + 1e-3])
     for start, end in itertools.pairwise(edges):
         inside = (t >= start) & (t < end)
