@@ -9,6 +9,7 @@ from tests.test_objects_grounder import LABELS, PaintedDetector, clip
 from tests.test_objects_presence import actor
 from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.motion.candidates import Candidate
+from whenwhere.grounders.motion.colours import COLOURS
 from whenwhere.grounders.motion.confidence_features import ClipConditions
 from whenwhere.grounders.motion.events import EventSpan
 from whenwhere.grounders.motion.reading import read_query
@@ -178,6 +179,33 @@ def test_what_is_at_the_mouth_is_hidden_by_the_hand(monkeypatch):
     made = ObjectScorer(tuple(LABELS)).time_candidates(baby, read_query("the baby drinks from the bottle"), {}, scene)
     best = max(made, key=lambda c: sum(c.terms.values()))
     assert (best.hull.start, best.hull.end) == (1, 3)
+
+
+def test_what_was_not_recognised_gives_way_where_something_clearly_is_what_is_asked_for():
+    scorer, reading = ObjectScorer(tuple(LABELS), still=True), read_query("the bottle")
+    moving, bottle = blob((20, 40, 60, 70), 0, 9), actor((120, 40, 160, 70), 0, 9, label="bottle")
+    alone, beside = scorer.class_terms(reading, [moving])[0], scorer.class_terms(reading, [moving, bottle])[0]
+    assert beside == pytest.approx(alone - 0.6)
+    unclear = actor((120, 40, 160, 70), 0, 9, label="person")
+    assert scorer.class_terms(reading, [moving, unclear])[0] == pytest.approx(alone)
+
+
+def test_colours_of_things_of_a_wrong_class_do_not_count_for_them():
+    grey, red = (actor(box, 0, 9, label="person") for box in ((20, 10, 60, 90), (120, 10, 160, 90)))
+    other = actor((80, 10, 110, 40), 0, 9, label="bottle")
+    for one, share in ((grey, 0.1), (red, 0.6), (other, 0.9)):
+        one.colour[:] = 0
+        one.colour[:, COLOURS.index("red")], one.colour[:, COLOURS.index("grey")] = share, 1 - share
+    terms = ObjectScorer(tuple(LABELS)).actor_terms(read_query("a person in red"), [grey, red, other])
+    values = [next(v for k, v in terms[id(one)].items() if k.startswith("red")) for one in (grey, red, other)]
+    assert values[1] > 0 >= values[2] and values[1] > values[0]
+
+
+def test_nobody_is_beside_herself():
+    girl, other = (actor(box, 0, 9, label="person") for box in ((20, 10, 60, 90), (62, 10, 100, 90)))
+    scene = SimpleNamespace(actors=[girl, other], duration=9.0, cuts=np.zeros(0))
+    made = ObjectScorer(tuple(LABELS)).time_candidates(girl, read_query("the girl's pink helmet"), {}, scene)
+    assert all("beside" not in c.terms for c in made)
 
 
 def test_a_child_alone_is_hardly_told_by_size():

@@ -40,6 +40,8 @@ from whenwhere.spans import SpanSet
 LEAST, MOST = -3.0, 0.3
 #: What a blob that was not recognised loses, and the term of a recognised thing if the noun is unknown.
 UNRECOGNISED, OTHER_THING, OTHER_AGENT = 0.5, -0.8, -1.6
+#: What a blob that was not recognised loses more if something else clearly is what the noun names, from this term on.
+RECOGNISED_ELSE, _CLEAR = 0.6, -0.6
 #: Term of a usual region of one colour if the noun has no class, and its usual share of the frame.
 REGION_TERM, _USUAL = -0.2, 0.02
 #: Seconds for which two visits of one thing may overlap, and their largest distance in colour.
@@ -135,7 +137,11 @@ class ObjectScorer:
         """(n,) how well each actor is of the kind that is asked for, as log-likelihood ratios."""
         wanted = self.wanted(reading)
         biggest = max((a.area for a in pool), default=1.0)
-        return np.array([self._class_term(a, reading, wanted, biggest) for a in pool], float)
+        terms = np.array([self._class_term(a, reading, wanted, biggest) for a in pool], float)
+        known = np.array([len(a.classes) > 0 for a in pool], bool)
+        if wanted.named and terms[known].max(initial=LEAST) > _CLEAR:
+            terms[~known] = np.maximum(terms[~known] - RECOGNISED_ELSE, LEAST)
+        return terms
 
     def _class_term(self, actor: TrackedActor, reading: QueryReading, wanted: WantedClasses, biggest: float) -> float:
         if actor.id == REGION:
@@ -169,6 +175,12 @@ class ObjectScorer:
                 # Among things that plausibly are what is meant, how plausible they are says little.
                 terms = np.where(kinds > -1, 0.4 * kinds, 1.3 * kinds + 0.9)
                 out |= track_terms(reading, some, terms[group])
+        named = {colour if part == "whole" else f"{colour} {part}" for colour, part in reading.colours}
+        for actor, keep in zip(pool, like, strict=True):
+            if not keep:
+                # It has been compared with other things of a wrong class only.
+                own = out[id(actor)]
+                out[id(actor)] = {k: min(v, 0.0) if k in named else v for k, v in own.items()}
         self._compare(reading, [a for a, keep in zip(pool, like, strict=True) if keep], out)
         for actor in pool:
             if actor.id == REGION:
@@ -220,7 +232,8 @@ class ObjectScorer:
             made += self._large(actor, made)
         for preposition, noun, kind in reading.companions:
             wanted = wanted_classes(noun, kind, self.labels)
-            if wanted.known and noun not in _PRONOUNS:
+            # "The girl's helmet" is looked for as the girl, who is not beside herself.
+            if wanted.known and noun not in _PRONOUNS and not noun.endswith("'s"):
                 made += self._beside(actor, reading, made, preposition, wanted, scene)
         return made
 
