@@ -226,11 +226,16 @@ EXPERIMENTS: dict[str, Experiment] = {
             for name, time, paste in (("unblended", 0, False), ("blended", 0, True), ("time", 1, True))
         },
         CHANGES,
-        {"boundary F1": "boundaries/boundary-F1", "mAP": "localization/mAP", "mAP@.5": "localization/mAP@0.5",
+        {"boundary F1": "boundaries/boundary-F1", "their number given": "boundaries/boundary-F1-count",
+         "spread evenly": "boundaries/boundary-F1-even", "mAP": "localization/mAP", "mAP@.5": "localization/mAP@0.5",
          "mAP@.95": "localization/mAP@0.95"},
         "boundaries/boundary-F1",
         {f"{name}, {corpus}": f"{base}, {corpus}" for corpus in ("homogeneous", "varied")
          for name, base in (("time", "blended"), ("blended", "unblended"))},
+        also=[
+            (f"time, {corpus}", "localization/mAP", f"blended, {corpus}", "localization/mAP")
+            for corpus in ("homogeneous", "varied")
+        ],
     ),
     "masking": Experiment(
         "ViCLIP's masking, at equal samples and (=) at the FLOPs of no masking",
