@@ -8,22 +8,25 @@ import pytest
 from tests.test_objects_grounder import LABELS, PaintedDetector, clip
 from tests.test_objects_presence import actor
 from whenwhere.grounders import GroundingRequest
+from whenwhere.grounders.motion.abstention import StatusDecision
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.colours import COLOURS
 from whenwhere.grounders.motion.confidence_features import ClipConditions
 from whenwhere.grounders.motion.events import EventSpan
 from whenwhere.grounders.motion.reading import read_query
 from whenwhere.grounders.motion.reappearance import joined_visits
+from whenwhere.grounders.motion.selection import Selector
 from whenwhere.grounders.motion.track_scoring import group_actor
 from whenwhere.grounders.objects import ObjectGrounder, confidence, ranking
 from whenwhere.grounders.objects.actors import merged_actors
-from whenwhere.grounders.objects.confidence import ClassEvidence, grade_by_class
+from whenwhere.grounders.objects.confidence import DOUBTFUL, POSED, ClassEvidence, grade_by_class
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.labels import agents_among, wanted_classes
 from whenwhere.grounders.objects.presence import without_doubles
 from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.grounders.objects.relations import relative_size, time_together, ways_to
 from whenwhere.models.joints import JOINTS
+from whenwhere.spans import SpanSet
 from whenwhere.store import Cache
 
 AGENTS = agents_among(tuple(LABELS))
@@ -271,6 +274,17 @@ def bench(tmp_path_factory):
     """A dog sits still before a moving camera's stand-in: it stays, and moves its place once."""
     path = tmp_path_factory.mktemp("bench") / "bench.mp4"
     return clip(path, 6, [("dog", lambda t: (60, 40, 100, 80) if t < 3 else (90, 40, 130, 80))])
+
+
+def test_what_postures_tell_is_sure_enough_for_the_time_before():
+    sentence = "before the man stands up"
+    man = actor((80, 20, 120, 90), 4, 6, label="person")
+    around = ClipConditions(0.0, 0.0, 0.0, [man], 10.0)
+    rank = lambda reading: [Candidate(man, SpanSet([(4, 6)]), 0.0, {})]  # noqa: E731
+    for least, answered in ((DOUBTFUL, True), (0.5, False)):
+        decide = lambda *a: StatusDecision("answered", POSED, None, [])  # noqa: E731
+        select = Selector(sentence, around, rank, lambda reading: False, decide=decide, doubtful=least)
+        assert (select.answer(read_query(sentence)).status == "answered") == answered
 
 
 def test_an_event_that_was_not_seen_is_hardly_sure(bench):

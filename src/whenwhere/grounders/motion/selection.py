@@ -89,6 +89,7 @@ class Selector:
         decide: Decides what may be claimed about a reading, given the candidates.
         grade: How a candidate fits a reading by itself (see `grade`).
         untold: Whether the noun of a reading leaves out some of its kind that look alike.
+        doubtful: Confidence below which what another time is told by ("before the car comes") is not found surely.
     """
 
     sentence: str
@@ -100,6 +101,7 @@ class Selector:
         default=lambda c, reading, around, biggest: grade(c, reading, around, biggest)
     )
     untold: Callable[[QueryReading], bool] = features.exceeds_generic
+    doubtful: float = DOUBTFUL
 
     def answer(self, reading: QueryReading) -> Selection:
         """The answer to a reading."""
@@ -251,7 +253,7 @@ class Selector:
             found = found.wider
         if found.status == "absent" and relation == "not":
             return replace(found, status="answered", chosen=[], spans=SpanSet([(0.0, end)]))
-        if found.status != "answered" or found.confidence < (DENIED if relation == "not" else DOUBTFUL):
+        if found.status != "answered" or found.confidence < (DENIED if relation == "not" else self.doubtful):
             what = {"not": "what is denied", "before": "what it comes before", "after": "what it comes after"}[relation]
             return replace(found, status="unsure").unsure(f"{what} was not found surely", found.confidence)
         hull = found.spans.hull

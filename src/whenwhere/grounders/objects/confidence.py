@@ -35,6 +35,8 @@ from whenwhere.grounders.objects.ranking import UNPOSED, WEAK, ObjectScorer
 CLEAR = -0.6
 #: Below this confidence the status is `unsure`.
 THRESHOLD = 0.12
+#: Confidence from which "before he stands up" is answered: postures are never surer than `POSED`.
+DOUBTFUL = 0.3
 #: Fewest sightings of a class, weighted by score and likelihood, that show that it is there.
 SEEN = 1.0
 #: The same as a share of the frames: in a long video a class flickers up now and then that is not there.

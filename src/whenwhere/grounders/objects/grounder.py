@@ -25,7 +25,7 @@ from whenwhere.grounders.objects import coloured
 from whenwhere.grounders.objects import index as indexing
 from whenwhere.grounders.objects.actors import STILL, merged_actors, object_actors
 from whenwhere.grounders.objects.coloured import region_actors
-from whenwhere.grounders.objects.confidence import ClassEvidence, grade_by_class
+from whenwhere.grounders.objects.confidence import DOUBTFUL, ClassEvidence, grade_by_class
 from whenwhere.grounders.objects.joints import VERSION as JOINTS_VERSION
 from whenwhere.grounders.objects.joints import build_joints, with_joints
 from whenwhere.grounders.objects.labels import agents_among
@@ -161,7 +161,11 @@ class ObjectGrounder:
             moved = replace(moved, changes=moved.changes[:0], change_colours=moved.change_colours[:0])
         evidence = ClassEvidence(index, scorer)
         select = partial(
-            Selector, decide=evidence.decide, grade=partial(grade_by_class, scorer), untold=evidence.untold
+            Selector,
+            decide=evidence.decide,
+            grade=partial(grade_by_class, scorer),
+            untold=evidence.untold,
+            doubtful=DOUBTFUL,
         )
         warnings = list(index.warnings)
         found = ground_among(info, request, everyone, moved, scorer, select, decoded, warnings, "was recognised")
