@@ -271,7 +271,7 @@ def test_what_was_recognised_for_a_moment_before_a_moving_camera_is_hardly_sure(
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    """A dog sits still before a moving camera's stand-in: it stays, and moves its place once."""
+    """A dog that is there for six seconds and moves aside after three."""
     path = tmp_path_factory.mktemp("bench") / "bench.mp4"
     return clip(path, 6, [("dog", lambda t: (60, 40, 100, 80) if t < 3 else (90, 40, 130, 80))])
 

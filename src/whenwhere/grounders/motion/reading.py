@@ -191,7 +191,7 @@ def _read_clause(words: list[str]) -> QueryReading:
     r.companions = [
         (grammar.preposition_of(words, i), words[i], kind)
         for i, kind in others
-        if not (kind in ("person", "child", "animal", "vehicle") and _is_but_a_sort(words, i))
+        if not (kind in ("person", "child", "animal", "vehicle") and _tells_of_another_thing(words, i))
     ]
     if _DRESSES.search(text) and _dresses(words[subject[0] + 1 :] if subject else words, r.object):
         r.events = [e for e in r.events if e not in ("put_down", "pick_up", "start")]
@@ -234,7 +234,7 @@ _DRESSES = re.compile(r"\bput on\b|\btake off\b|\b(put|take) .* (on|off)$")
 _PLACES = frozenset({"stop", "station", "park", "house", "lane", "seat"})
 
 
-def _is_but_a_sort(words: list[str], i: int) -> bool:
+def _tells_of_another_thing(words: list[str], i: int) -> bool:
     """Whether a word for somebody, an animal or a vehicle tells of something else.
 
     "A toy car" is no car, "a teddy bear" no bear, and "a bear costume" and "a bus stop" are neither.

@@ -59,7 +59,7 @@ def merged_actors(
     """
     out: list[TrackedActor] = []
     followed: set[int] = set()
-    parts = _taken_apart(recognised, moving, agents)
+    parts = _moving_parts(recognised, moving, agents)
     for n, blob in enumerate(moving):
         if n in parts:
             continue
@@ -83,7 +83,7 @@ def merged_actors(
     return sorted(out, key=lambda a: a.span.start)
 
 
-def _taken_apart(recognised: list[TrackedActor], moving: list[TrackedActor], agents: NDArray[np.bool_]) -> set[int]:
+def _moving_parts(recognised: list[TrackedActor], moving: list[TrackedActor], agents: NDArray[np.bool_]) -> set[int]:
     """The positions of the blobs that are moving parts of an agent that no blob follows as a whole.
 
     What an agent holds is no part of it if it was recognised as something else.
