@@ -193,6 +193,14 @@ def test_what_was_not_recognised_gives_way_where_something_clearly_is_what_is_as
     assert scorer.class_terms(reading, [moving, unclear])[0] == pytest.approx(alone)
 
 
+def test_no_large_thing_is_a_second_person_where_one_was_recognised():
+    scorer, man = ObjectScorer(tuple(LABELS), still=True), actor((120, 10, 160, 90), 0, 9, label="person")
+    fan, speck = blob((20, 40, 60, 70), 0, 9), blob((20, 40, 24, 43), 0, 9)
+    fan.area, speck.area = 0.05, 0.001
+    terms = scorer.class_terms(read_query("a second man"), [fan, speck, man])
+    assert terms[0] == -3 < terms[1] < terms[2]
+
+
 def test_colours_of_things_of_a_wrong_class_do_not_count_for_them():
     grey, red = (actor(box, 0, 9, label="person") for box in ((20, 10, 60, 90), (120, 10, 160, 90)))
     other = actor((80, 10, 110, 40), 0, 9, label="bottle")

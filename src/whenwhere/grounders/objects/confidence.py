@@ -29,7 +29,7 @@ from whenwhere.grounders.motion.selection import grade
 from whenwhere.grounders.objects.actors import STILL
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.labels import GROUPS, SELDOM_MISSED, UNLIKELY, WantedClasses, wanted_classes
-from whenwhere.grounders.objects.ranking import UNPOSED, WEAK, ObjectScorer
+from whenwhere.grounders.objects.ranking import LARGE, UNPOSED, WEAK, ObjectScorer
 
 #: Least term of class of a thing that clearly is what the noun names.
 CLEAR = -0.6
@@ -74,8 +74,6 @@ GLIMPSE, MOMENT = 0.3, 1.0
 ENOUGH = 10
 #: Shorter side in pixels below which the detector hardly recognises anything, which lowers that confidence too.
 SMALL = 120
-#: Least share of the frame of a person, an animal or a vehicle that the detector would not miss.
-LARGE = 0.01
 #: Share of the confidence of an absence that is left if only another thing of the sentence is missing.
 WITHOUT = 0.75
 

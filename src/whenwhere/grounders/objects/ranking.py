@@ -42,6 +42,8 @@ LEAST, MOST = -3.0, 0.3
 UNRECOGNISED, OTHER_THING, OTHER_AGENT = 0.5, -0.8, -1.6
 #: What a blob that was not recognised loses more if something else clearly is what the noun names, from this term on.
 RECOGNISED_ELSE, _CLEAR = 0.6, -0.6
+#: Least share of the frame of a person, an animal or a vehicle that the detector would not miss.
+LARGE = 0.01
 #: Term of a usual region of one colour if the noun has no class, and its usual share of the frame.
 REGION_TERM, _USUAL = -0.2, 0.02
 #: Seconds for which two visits of one thing may overlap, and their largest distance in colour.
@@ -141,6 +143,9 @@ class ObjectScorer:
         known = np.array([len(a.classes) > 0 for a in pool], bool)
         if wanted.named and terms[known].max(initial=LEAST) > _CLEAR:
             terms[~known] = np.maximum(terms[~known] - RECOGNISED_ELSE, LEAST)
+            if self.is_agent(reading):
+                # Whoever the detector seldom misses is not a large thing that it did not recognise.
+                terms[~known & np.array([a.area >= LARGE and a.id != REGION for a in pool], bool)] = LEAST
         return terms
 
     def _class_term(self, actor: TrackedActor, reading: QueryReading, wanted: WantedClasses, biggest: float) -> float:
