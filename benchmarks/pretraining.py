@@ -186,8 +186,24 @@ def _masked(ratio: float, factor: float = 1.0) -> Arm:
     return Arm(train=f'mask_ratio = {ratio}\nmasking = "random"', factor=factor)
 
 
-def _scale(captions: str) -> Arm:
-    return Arm(data=f'corpus = "scales"\ncaptions = "{captions}"\ntag_error = 0.15')
+def _scale(captions: str, error: float = 0.15, crossing: float = 0.7) -> Arm:
+    world = f"world = {{ middle = {crossing} }}"
+    return Arm(data=f'corpus = "scales"\ncaptions = "{captions}"\ntag_error = {error}\n{world}')
+
+
+#: Arms of captions that differ from the first ones in one thing: the tags are all right or twice as often wrong, or an
+#: event includes the middle frame in 30 % of the training clips, not in 70 %.
+SWEPT = {
+    "fine, 0 wrong": _scale("fine", error=0.0),
+    "fused, 0 wrong": _scale("fused", error=0.0),
+    "fine, .3 wrong": _scale("fine", error=0.3),
+    "fused, .3 wrong": _scale("fused", error=0.3),
+    "coarse, .3 cross": _scale("coarse", crossing=0.3),
+    "fine, .3 cross": _scale("fine", crossing=0.3),
+    "fused, .3 cross": _scale("fused", crossing=0.3),
+}
+#: What each is compared with, besides the arm of the same name that differs in one thing.
+BESIDE = {name: "coarse, .3 cross" if "cross" in name else "coarse" for name in SWEPT if name != "coarse, .3 cross"}
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -252,13 +268,22 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "captions": Experiment(
         "Captions of the middle frame, of tags frame by frame, and of both, at equal length",
-        {name: _scale(name) for name in ("coarse", "fine", "fused", "truth")},
+        {name: _scale(name) for name in ("coarse", "fine", "fused", "truth")} | SWEPT,
         (RETRIEVAL + QUESTIONS).replace(', objects = [3, 6]', "").replace("world = { objects = [3, 6] }, ", "")
         .replace('"pairs"', '"scales"'),
-        {"R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "QA": "qa/accuracy"},
+        {"R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "QA": "qa/accuracy",
+         "colour": "qa/accuracy/middle-colour", "relation": "qa/accuracy/middle-relation",
+         "what happens": "qa/accuracy/event-what", "what first": "qa/accuracy/event-first",
+         "colour of the actor": "qa/accuracy/both-colour-of-the-actor",
+         "shape of the actor": "qa/accuracy/both-shape-of-the-actor"},
         "qa/accuracy",
         {"fine": "coarse", "fused": "coarse"},
         start="class",
+        also=[
+            (arm, key, base, key)
+            for key in ("qa/accuracy", "retrieval/t2v-R@5")
+            for arm, base in [*BESIDE.items(), *((name, name.split(",")[0]) for name in SWEPT)]
+        ],
     ),
 }  # fmt: skip
 
