@@ -24,7 +24,7 @@ from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.labels import agents_among, wanted_classes
 from whenwhere.grounders.objects.presence import without_doubles
 from whenwhere.grounders.objects.ranking import ObjectScorer
-from whenwhere.grounders.objects.relations import relative_size, time_together, ways_to
+from whenwhere.grounders.objects.relations import relative_size, time_together, ways_between
 from whenwhere.models.joints import JOINTS
 from whenwhere.spans import SpanSet
 from whenwhere.store import Cache
@@ -94,9 +94,9 @@ def test_sizes_are_compared_while_both_are_seen():
 def test_who_walks_up_to_whom():
     post = actor((150, 30, 180, 90), 0, 9, label="person")
     walker = actor((0, 30, 30, 90), 0, 7, label="person", speed=20)
-    (way,) = ways_to(walker, [post, walker])
+    (way,) = ways_between(walker, [post, walker], away=False)
     assert way[1] == pytest.approx(5.7, abs=0.4) and way[0] < 1.5
-    assert not ways_to(post, [walker])  # the post does not move
+    assert not ways_between(post, [walker], away=False)  # the post does not move
 
 
 def test_small_things_are_held_while_they_are_missed():

@@ -26,8 +26,10 @@ EVENTS: dict[str, tuple[str, ...]] = {
         "(enter|appear|come in) again", "come again"),
     "leave": (
         "(leave|exit|depart|disappear|vanish|scram|scarper)",
+        # but not "pulls a knife out" and "pulls out a knife"
+        "(?!(pull|bring|carry|sweep|push) (out )?(a|an|the|his|her|its|something|it) )"
         "({M}) _ (out(?! from)|away(?! from (us|me|the))|off|offscreen|offstage)",
-        "({M}|be) (out(?! from)|away(?! from (us|me|the))|off|offscreen|offstage)",
+        "(?!pull out (a|an|the|his|her|something) )({M}|be) (out(?! from)|away(?! from (us|me|the))|off|offscreen|offstage)",
         "(drive|pull|set) off", "go from view",
         "out of (the )?(picture|frame|view|scene|image|video|shot|room|sight)",
     ),

@@ -17,6 +17,14 @@ from whenwhere.grounders.motion.attributes import STILL, Movement, TrackedActor
 LEAST = 0.8
 #: Fastest pace at the edges of a time of standing still, in own sizes per second.
 SLOW = 0.6
+#: Least change of the logarithm of a box's side for whoever comes nearer or goes away, and least rate per second.
+DEPTH, DEPTH_RATE = 0.35, 0.06
+#: Longest pause on the way, in seconds, and by how much the size may fall back in it.
+_PAUSE, _BACK = 1.5, 0.05
+#: Longest time in seconds for which somebody who comes back is far away.
+LONGEST_AWAY = 8.0
+#: Least way to the border in the last second of whoever leaves when the video ends, as a fraction of the frame.
+BORDER_WAY = 0.05
 #: Events that describe a whole stay, not a part of it.
 WHOLE = frozenset({"walk", "run", "ride", "drive", "move", "pass", "throw", "catch"})
 
@@ -112,6 +120,37 @@ def _movements(actor: TrackedActor, axis: int | None) -> list[Movement]:
     return merged
 
 
+def depth_changes(actor: TrackedActor, nearer: bool) -> list[EventSpan]:
+    """The times at which an actor comes nearer to the camera, or goes away from it, told by the size of its box.
+
+    Args:
+        actor: The actor.
+        nearer: Whether it comes nearer.
+    """
+    from scipy.ndimage import median_filter
+
+    t = actor.times
+    if len(t) < 5:
+        return []
+    side = median_filter(np.log(np.prod(actor.size.clip(1e-6), 1)) / 2, size=5, mode="nearest")
+    before, after = np.maximum(t - 0.5, t[0]), np.minimum(t + 0.5, t[-1])
+    rate = (np.interp(after, t, side) - np.interp(before, t, side)) / np.maximum(after - before, 1e-3)
+    found: list[tuple[int, int]] = []
+    sign = 1 if nearer else -1
+    for first, last in true_runs(sign * rate > DEPTH_RATE):
+        back = sign * (side[found[-1][1]] - side[first]) if found else 0.0
+        if found and t[first] - t[found[-1][1]] < _PAUSE and back < _BACK:
+            found[-1] = (found[-1][0], last)
+        else:
+            found.append((first, last))
+    out = []
+    for first, last in found:
+        gain = float(abs(side[last] - side[first]))
+        if gain >= DEPTH:
+            out.append(EventSpan(float(t[first]), float(t[last]), min(0.4, gain - DEPTH)))
+    return sorted(out, key=lambda p: -p.quality)
+
+
 def event_spans(actor: TrackedActor, event: str) -> list[EventSpan]:
     """The spans of an event of one actor, best first; empty if it never happens.
 
@@ -136,8 +175,10 @@ def _moving(actor: TrackedActor, event: str) -> list[EventSpan]:
     quality = 0.8 * (min(moving, 0.6) - 0.6)
     if event == "run":
         quality += 0.6 * float(np.clip(np.log(max(actor.stride, 0.05) / 1.5), -1.0, 0.7))
-    if event == "pass" and actor.entry and actor.exit and actor.entry[0] != actor.exit[0]:
-        quality += 0.4
+    if event == "pass":
+        crosses = bool(actor.entry and actor.exit and actor.entry[0] != actor.exit[0])
+        # Whoever stays in one place passes nothing.
+        quality += 0.4 if crosses else -0.6 if np.ptp(actor.way, axis=0).max() < 0.25 else 0.0
     out = [whole_stay(actor, quality)]
     if moving < 0.6:
         out += [EventSpan(m.start, m.end, quality - 0.3) for m in movements(actor) if np.abs(m.shift).max() > 0.05]
@@ -180,7 +221,7 @@ def _leave(actor: TrackedActor) -> list[EventSpan]:
         rows = np.flatnonzero(actor.within(piece.start, piece.end))
         last_piece = n == len(pieces) - 1
         if not len(rows) or (
-            last_piece and not actor.exit and piece.end == actor.span.end and not actor.touch[rows[-3:]].any()
+            last_piece and not actor.exit and piece.end == actor.span.end and not _reaches_side(actor, rows)
         ):
             if len(rows):
                 out.append(EventSpan(max(piece.start, piece.end - 2.0), piece.end, -0.8))
@@ -196,7 +237,20 @@ def _leave(actor: TrackedActor) -> list[EventSpan]:
         if begin <= piece.start + 1.0:
             begin = piece.end - max(1.0, 0.4 * piece.duration)
         out.append(EventSpan(max(begin - 0.1, piece.start), piece.end, 0.3 if seen else -0.6))
+    # Through a door at the back, somebody gets smaller and need not reach the border.
+    out += [EventSpan(p.start, p.end, p.quality - 0.3) for p in depth_changes(actor, nearer=False)]
     return out
+
+
+def _reaches_side(actor: TrackedActor, rows: NDArray[np.intp]) -> bool:
+    """Whether an actor goes to the left or right border in the last second of its sightings, where it was not before.
+
+    Whoever is filmed from near touches the lower border all the time, and is still there when the video ends.
+    """
+    sides, before = (actor.touch[some][:, [0, 2]] for some in (rows, rows[actor.times[rows] < actor.times[rows[-1]] - 1]))
+    moved = actor.way[rows[-1], 0] - np.interp(actor.times[rows[-1]] - 1, actor.times, actor.way[:, 0])
+    new = sides[-3:].any(0) & (before.mean(0) < 0.3 if len(before) else False)
+    return bool((new & (np.array([-moved, moved]) > BORDER_WAY)).any())
 
 
 def _return(actor: TrackedActor) -> list[EventSpan]:
@@ -213,6 +267,10 @@ def _return(actor: TrackedActor) -> list[EventSpan]:
     for previous, way in itertools.pairwise(ways):
         if previous.shift @ way.shift < 0 and np.abs(way.shift).max() > 0.08:
             out.append(EventSpan(way.start, way.end, 0.0))
+    for away in depth_changes(actor, nearer=False):
+        back = next((p for p in depth_changes(actor, nearer=True) if p.start > away.end - 0.3), None)
+        if back is not None and back.start - away.end < LONGEST_AWAY:
+            out.append(EventSpan(away.end, min(back.end, back.start + 1.0), 0.2))
     # The earlier visit may not have been seen, or not as the same actor: then the return is an entry.
     out += [EventSpan(p.start, p.end, p.quality - 0.8) for p in _enter(actor)]
     return out

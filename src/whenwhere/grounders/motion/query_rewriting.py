@@ -127,6 +127,9 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\bis takes away\b", "is taken away"),
     (r"\bset(?:s|ting)? (?=the |a |an |it |this |that |something )", "puts down "),
     (r"\b(?:plonk|plop|dump|deposit|rest|stow)(?:s|ing|ed)? (?=the |a |an |it |this |that )", "puts down "),
+    # a close-up is a thing that is near the camera
+    (r"^(?:(?:a|the|in) )?(?:extreme |tight )?close[- ]?up(?: shot| view)? (?:of|on) (.+)$", r"\1 right at the camera"),
+    (r"^(.+?),? (?:is |are )?(?:shown |seen |filmed )?(?:in (?:a )?close[- ]?up|up close)$", r"\1 right at the camera"),
     # colours, repetition, age
     (r",? (?:of|in) an? (\S+(?: \S+)?) (?:colour|color|shade|tone)\b", r" that is \1"),
     (r"\bonce (?:more|again)\b|\bone more time\b|\ba second time\b|\banother time\b|\bfor another\b", "again"),

@@ -318,6 +318,8 @@ def _attach_colours(
             continue  # "an adult in a black hat is next to another adult in a red hat"
         if words[i + 1 : i + 2] == ["one"] and subject is not None and i > subject[0]:
             continue  # "the white car overtakes the black one"
+        if place is None and colour != "blonde" and subject is not None and _is_an_object(words, i, subject[0]):
+            place = "carried"  # "holds up a white device": of a noun that the lexicon lacks
         if place is None:
             place = "hair" if colour == "blonde" else "whole"
         if colour == "blonde" and r.kind == "person":
@@ -332,6 +334,20 @@ def _attach_colours(
             target.append((colour, place))
     if any(form in lex.DENIM for w in words for form in lex.lemmas(w)) and not any(p == "lower" for _, p in target):
         target.append(("denim", "lower"))
+
+
+def _is_an_object(words: list[str], i: int, subject: int) -> bool:
+    """Whether a colour describes what follows a verb behind the subject: "a", "the" and such, a colour and a word.
+
+    Args:
+        words: The words of a clause.
+        i: Position of the colour.
+        subject: Position of the subject.
+    """
+    before = words[i - 1 : i] + words[i - 2 : i - 1]
+    if i < subject + 3 or i + 1 >= len(words) or before[0] not in ("a", "an", "the", "his", "her", "some", "something"):
+        return False
+    return before[1] not in PREPOSITIONS - {"up", "down"} and before[1] not in ("wearing", "wears", "and", ",")
 
 
 def _side_after(words: list[str], i: int) -> str | None:
@@ -443,6 +459,13 @@ def _goes(events: list[str], words: list[str]) -> bool:
     )
 
 
+#: "He sits down at the end": the last time that he does so.
+_FIRST_OR_LAST = re.compile(
+    r"\b(?:at|in|near|right at) the (?:very )?(?:beginning|start|(?P<end>end))"
+    r"(?: of (?:the|this) (?:video|clip|film|movie|footage|scene|recording))?$"
+)
+
+
 def _numbers(r: QueryReading, words: list[str], subject: tuple[int, str] | None) -> None:
     """Set order, occurrence and count of a reading."""
     for i, w in enumerate(words):
@@ -462,6 +485,8 @@ def _numbers(r: QueryReading, words: list[str], subject: tuple[int, str] | None)
                 r.order = lex.ORDINALS[w]
         elif w == "again" and not {"turn_back", "return"} & set(r.events):
             r.occurrence = r.occurrence or 2
+    if r.events and r.occurrence is None and (when := _FIRST_OR_LAST.search(" ".join(words))):
+        r.occurrence = -1 if when["end"] else 1
     if subject is not None:
         at = subject[0]
         near = words[max(0, at - 4) : at + 1]

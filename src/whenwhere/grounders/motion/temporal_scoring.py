@@ -75,6 +75,9 @@ def _spans(actor: TrackedActor, reading: QueryReading) -> list[tuple[SpanSet, di
                 for m in ways
                 if abs(m.shift[axis]) > 0.08 and m.end - m.start > 0.4
             ]
+    elif reading.direction in ("towards", "away"):
+        ways = events.depth_changes(actor, nearer=reading.direction == "towards")
+        out += [(SpanSet([(m.start, m.end)]), {"event": m.quality}) for m in ways]
     return out
 
 

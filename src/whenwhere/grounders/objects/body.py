@@ -73,6 +73,18 @@ def _raise_arms(body: Body) -> NDArray[np.bool_]:
     return left & right
 
 
+def _spread_arms(body: Body) -> NDArray[np.bool_]:
+    """Both wrists farther out than the elbows and these than the shoulders, about level with them."""
+    out = []
+    for sides in zip(body.sides("wrist"), body.sides("elbow"), body.sides("shoulder"), strict=True):
+        wrist, elbow, shoulder = sides
+        outwards = np.sign(shoulder[:, 0] - body.middle("shoulder")[:, 0])
+        reach = outwards * (wrist[:, 0] - shoulder[:, 0])
+        level = np.abs(wrist[:, 1] - shoulder[:, 1]) < 0.7 * reach
+        out.append((reach > 0.6 * body.unit) & (outwards * (elbow[:, 0] - shoulder[:, 0]) > 0) & level)
+    return out[0] & out[1]
+
+
 def _wave(body: Body) -> NDArray[np.bool_]:
     """One wrist well above its elbow and not below the shoulder, for a while in which it moves sideways."""
     found = []
@@ -112,10 +124,10 @@ def _point(body: Body) -> NDArray[np.bool_]:
         parts = np.linalg.norm(wrist - elbow, axis=1) + np.linalg.norm(elbow - shoulder, axis=1)
         level = np.abs(wrist[:, 1] - shoulder[:, 1]) < 0.5 * np.abs(wrist[:, 0] - shoulder[:, 0])
         found.append((whole > 0.93 * parts) & (whole > 0.7 * body.unit) & level)
-    return any_of(found) & _upright(body)
+    return any_of(found) & is_upright(body)
 
 
-def _upright(body: Body) -> NDArray[np.bool_]:
+def is_upright(body: Body) -> NDArray[np.bool_]:
     """The shoulders above the hips."""
     return body.trunk[:, 1] > 1.2 * np.abs(body.trunk[:, 0])
 
@@ -127,7 +139,7 @@ def _lie(body: Body) -> NDArray[np.bool_]:
 
 def _sit(body: Body) -> NDArray[np.bool_]:
     """Upright, with thighs that are level or point towards the camera."""
-    return _upright(body) & (body.below("hip", "knee") < 0.55)
+    return is_upright(body) & (body.below("hip", "knee") < 0.55)
 
 
 def _kneel(body: Body) -> NDArray[np.bool_]:
@@ -142,13 +154,15 @@ def _bend(body: Body) -> NDArray[np.bool_]:
 
 def is_standing(body: Body) -> NDArray[np.bool_]:
     """Upright on straight legs."""
-    return _upright(body) & (body.below("hip", "knee") > 0.6) & (body.below("hip", "ankle") > 1.1)
+    return is_upright(body) & (body.below("hip", "knee") > 0.6) & (body.below("hip", "ankle") > 1.1)
 
 
 Condition = Callable[[Body], NDArray[np.bool_]]
+#: Lasting posture -> what somebody who has it cannot be.
+CONTRARY: dict[str, Condition] = {"lie": is_upright, "sit": is_standing}
 #: Posture -> at which sightings a person has it.
 HOLDING: dict[str, Condition] = {
-    "raise_arms": _raise_arms, "raise_arm": _raise_arm, "wave": _wave, "hand_to_face": _hand_to_face, "clap": _clap,
+    "raise_arms": _raise_arms, "spread_arms": _spread_arms, "raise_arm": _raise_arm, "wave": _wave, "hand_to_face": _hand_to_face, "clap": _clap,
     "point": _point, "sit": _sit, "lie": _lie, "kneel": _kneel, "bend": _bend,
 }  # fmt: skip
 #: Change of posture -> the postures before and after it, of which any one counts.

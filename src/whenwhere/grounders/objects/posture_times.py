@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.events import EventSpan, true_runs
-from whenwhere.grounders.objects.body import CHANGES, HOLDING, Body, any_of, is_standing
+from whenwhere.grounders.objects.body import CHANGES, CONTRARY, HOLDING, Body, any_of, is_standing
 from whenwhere.grounders.objects.postures import STATES
 from whenwhere.overlap import box_iou
 
@@ -22,9 +22,13 @@ _BRIDGE, _BRIDGE_HAND, _LEAST = 0.6, 1.2, 0.3
 _SAME_PLACE = 0.6
 #: Share of the time of a person below which a lasting posture was probably seen by error.
 _NOW_AND_THEN = 0.1
+#: Share of the sightings with a contrary posture from which a lasting one is denied.
+_CONTRARY = 0.85
 #: How far the shoulders rise or fall, in trunks, and within how many seconds, when somebody stands up or sits down; and
 #: for how long they then stay there.
 _RISE, _WITHIN, _STAYS = 0.55, 1.0, 1.2
+#: Largest change of the logarithm of a box's side between before and after.
+_SIZES = 0.45
 #: Fewest sightings before and after that show it.
 _ENOUGH = 3
 #: Seconds before and after the moment at which one posture gives way to another.
@@ -43,6 +47,20 @@ def tells_time(actor: TrackedActor, posture: str) -> bool:
         return True
     seen = sum(one.end - one.start for one in posture_spans(actor, posture))
     return _NOW_AND_THEN < seen / max(actor.spans.duration, 1e-6) < 0.85
+
+
+def is_contrary(actor: TrackedActor, posture: str) -> bool:
+    """Whether the joints of an actor show that it hardly ever has a lasting posture: who is upright does not lie.
+
+    Args:
+        actor: The person.
+        posture: A key of `POSTURES`.
+    """
+    if posture not in CONTRARY or not len(actor.joints):
+        return False
+    body = Body(actor.joints)
+    known = np.isfinite(body.trunk).all(1)
+    return bool(known.mean() >= 0.5 and CONTRARY[posture](body)[known].mean() >= _CONTRARY)
 
 
 def posture_spans(actor: TrackedActor, posture: str) -> list[EventSpan]:
@@ -158,6 +176,10 @@ def _shifts(actor: TrackedActor, body: Body, up: bool) -> list[EventSpan]:
     gain[middle] = np.percentile(even[width + apart :], 30, axis=1) - np.percentile(even[: -width - apart], 70, axis=1)
     enough = counted[width:] - counted[:-width] >= _ENOUGH
     gain[middle][~(enough[width + apart :] & enough[: -width - apart])] = -np.inf
+    # Whoever walks away seems to sink, and gets smaller.
+    sides = np.log(np.prod(actor.size.clip(1e-6), 1)) / 2
+    usual = np.median(sliding_window_view(np.interp(t, actor.times, sides), width), axis=1)
+    gain[middle][np.abs(usual[width + apart :] - usual[: -width - apart]) > _SIZES] = -np.inf
     found = []
     for a, b in true_runs(gain >= _RISE):
         peak = float(np.median(t[a : b + 1][gain[a : b + 1] >= 0.9 * gain[a : b + 1].max()]))
@@ -182,4 +204,4 @@ def _times(actor: TrackedActor, holds: NDArray[np.bool_], bridge: float = _BRIDG
 
 def _quality(duration: float) -> float:
     """How clearly a posture is one, by how long it was seen."""
-    return float(np.clip(0.1 + 0.25 * np.log(duration / 0.5), -0.1, 0.5))
+    return float(np.clip(0.1 + 0.25 * np.log(duration / 0.5), -0.1, 0.6))

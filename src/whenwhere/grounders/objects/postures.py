@@ -15,6 +15,8 @@ POSTURES: dict[str, tuple[str, ...]] = {
         "(hold|put|throw|stretch|get) _ (arm|hand|thumb) (up|over|above|in the air)",
         "(arm|hand|thumb) (up|in the air|raised)",
     ),
+    "spread_arms": ("(spread|stretch|open|hold|throw|extend) _ arm (wide|out|apart|open|to the side)",
+                    "arm (spread|outstretched|wide open)", "spread _ arm"),
     "wave": ("wave",),
     "hand_to_face": (
         "(drink|sip|eat|smoke|chew|bite|taste|swallow)",
@@ -26,7 +28,7 @@ POSTURES: dict[str, tuple[str, ...]] = {
         "(put|hold|place|press|lift|raise|bring) _ (finger|hand|fist) (to|on|over|against) _ (lip|mouth|face|nose|chin|"
         "cheek|ear|head|forehead)",
     ),
-    "clap": ("(clap|applaud)",),
+    "clap": ("(clap|applaud)", "(fold|clasp|join|press|put) _ hand (together|in front of)", "fold _ hand"),
     "point": ("point (at|to|toward|towards|up|out|in)",),
     "sit_down": ("sit (back )?down", "take a seat"),
     "lie_down": ("(lie|lay) (back )?down",),
@@ -42,7 +44,7 @@ STATES, RESTING = frozenset({"sit", "lie", "stand"}), frozenset({"sit", "lie"})
 #: Posture or gesture -> events of the motion grounder by which its words are read where joints are not known.
 ALSO: dict[str, frozenset[str]] = {
     "raise_arms": frozenset({"pick_up", "throw"}), "raise_arm": frozenset({"pick_up", "throw"}),
-    "wave": frozenset({"move"}),
+    "wave": frozenset({"move"}), "spread_arms": frozenset({"throw"}), "clap": frozenset({"put_down"}),
     "hand_to_face": frozenset({"put_down", "pick_up"}),
     "sit_down": frozenset({"bend", "pick_up"}), "lie_down": frozenset({"bend", "put_down"}),
     "stand_up": frozenset({"rise"}), "kneel": frozenset({"bend"}), "bend": frozenset({"bend"}),
@@ -71,7 +73,7 @@ def _named(words: tuple[str, ...]) -> tuple[str, ...]:
             for match in pattern.finditer(text):
                 found.setdefault(match.start(), name)
     names = dict.fromkeys(found[start] for start in sorted(found))
-    if "raise_arms" in names:
+    if {"raise_arms", "spread_arms"} & names.keys():
         names.pop("raise_arm", None)  # the words for one arm are among those for both
     return tuple(names)
 

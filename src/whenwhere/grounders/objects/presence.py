@@ -75,9 +75,10 @@ def stay(actor: TrackedActor, duration: float, cuts: NDArray[np.float64], still:
     last = float(edges[edges >= actor.span.end - 0.3].min())
     start, end = actor.span.start, actor.span.end
     most = actor.span.duration * (UNSEEN_STILL if still and len(actor.classes) else UNSEEN)
-    if start - first <= most and _stays(actor, first=True):
+    # An edge may lie a little inside the track, which is as exact as the frames that were looked at.
+    if start - first <= most and first < end and _stays(actor, first=True):
         start = first
-    if last - end <= most and _stays(actor, first=False):
+    if last - end <= most and last > start and _stays(actor, first=False):
         end = last
     out: list[tuple[float, float]] = []
     for span in actor.spans:

@@ -5,6 +5,7 @@ the term that its shape and motion give it, less a little for not having been re
 and the order of the candidates are those of the motion grounder.
 """
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +23,7 @@ from whenwhere.grounders.motion.temporal_scoring import EVENT, time_candidates
 from whenwhere.grounders.motion.track_scoring import kind_term, track_terms
 from whenwhere.grounders.motion.tracks import colour_distance
 from whenwhere.grounders.objects.labels import AGENTS, GROUPS, LIKE, WantedClasses, agents_among, wanted_classes
-from whenwhere.grounders.objects.posture_times import posture_spans, tells_time
+from whenwhere.grounders.objects.posture_times import is_contrary, posture_spans, tells_time
 from whenwhere.grounders.objects.postures import postures_of, tells_rest
 from whenwhere.grounders.objects.presence import SAME, stay
 from whenwhere.grounders.objects.relations import (
@@ -31,7 +32,7 @@ from whenwhere.grounders.objects.relations import (
     large_times,
     relative_size,
     time_together,
-    ways_to,
+    ways_between,
 )
 from whenwhere.overlap import box_iou
 from whenwhere.spans import SpanSet
@@ -57,10 +58,16 @@ SURER = 0.5
 WEAK = -0.5
 #: Term of the stay of a person who was not seen in the posture that is asked for.
 UNPOSED = -0.8
+#: "Alone", and the least score of somebody else who is there then.
+_ALONE, CERTAIN = re.compile(r"\b(alone|(by|on) (him|her|it|them|his|its|their)(self|selves| own))\b"), 0.45
 #: Words for things that were named before.
 _PRONOUNS = frozenset(("he", "she", "it", "they", "him", "her", "them"))
+#: What films, and is no thing of the picture in "near the camera".
+_VIEWER = frozenset(("camera", "lens", "viewer", "screen"))
 #: Prepositions before what somebody goes up to; without one in "approaches the car".
 _GOALS = frozenset(("", "to", "towards", "toward"))
+#: Events of whoever goes away from something; and seconds that getting off it takes.
+_PARTS, _BEFORE_PARTING = frozenset(("leave", "walk", "run", "move", "ride", "drive")), 1.5
 #: Verbs of what passes from one to another, and the seconds that it takes.
 _GIVES, _GIVING = frozenset(("give", "hand", "pass", "offer", "take", "return")), 2.0
 #: Labels of things that are hidden by whoever uses them.
@@ -215,8 +222,9 @@ class ObjectScorer:
     ) -> list[Candidate]:
         """See `Scorer.time_candidates`; times together with the other things that the sentence names are added."""
         # The postures that a clause names replace the events of people whose joints are known.
-        told = [name for name in postures_of(reading, beside=True) if tells_time(actor, name)]
-        if told:
+        postures = postures_of(reading, beside=True)
+        told = [name for name in postures if tells_time(actor, name)]
+        if told or any(is_contrary(actor, name) for name in postures):
             reading = replace(reading, events=[])
             made = self._posed(actor, time_candidates(actor, reading, who), told)
         else:
@@ -235,10 +243,14 @@ class ObjectScorer:
             made.append(Candidate(actor, actor.spans, 0.0, {**terms, "event": WEAK}))
         if reading.side == "near":
             made += self._large(actor, made)
+        if _ALONE.search(" ".join(reading.words)):
+            made = self._alone(actor, made, scene)
         for preposition, noun, kind in reading.companions:
             wanted = wanted_classes(noun, kind, self.labels)
-            # "The girl's helmet" is looked for as the girl, who is not beside herself.
-            if wanted.known and noun not in _PRONOUNS and not noun.endswith("'s"):
+            # "The girl's helmet" is looked for as the girl, who is not beside herself, nor beside her own hand.
+            own = noun.endswith("'s") or (kind in ("hand", "face") and reading.kind in ("person", "child"))
+            own |= noun in _VIEWER and (reading.side == "near" or reading.direction in ("towards", "away"))
+            if wanted.known and noun not in _PRONOUNS and not own:
                 made += self._beside(actor, reading, made, preposition, wanted, scene)
         return made
 
@@ -251,6 +263,26 @@ class ObjectScorer:
             for one in posture_spans(actor, name)
         ]
         return [*parts, Candidate(actor, made[0].spans, 0.0, {**who, "posture": UNPOSED})]
+
+    def _alone(self, actor: TrackedActor, made: list[Candidate], scene: ObservedScene) -> list[Candidate]:
+        """The candidates without the times at which anybody else is there, whether a person or an animal."""
+        own = {id(actor), *(id(m) for m in actor.members)}
+        away = np.ones(len(actor.times), bool)
+        for other in scene.actors:
+            if id(other) in own or other.members or not len(other.classes) or other.strong < CERTAIN:
+                continue
+            if float(other.classes[self._agents].sum()) > 0.5:
+                for span in other.spans:
+                    away &= ~actor.within(span.start, span.end)
+        half = float(np.median(np.diff(actor.times))) / 2 if len(actor.times) > 1 else 0.1
+        runs = [(float(actor.times[a]) - half, float(actor.times[b]) + half) for a, b in events.true_runs(away)]
+        alone = SpanSet([(max(a, 0.0), b) for a, b in runs if b - a >= 0.3])
+        out = []
+        for c in made:
+            spans = c.spans & alone
+            if spans:
+                out.append(replace(c, spans=spans, terms={**c.terms, "beside": c.terms.get("beside", 0.0) + 0.3}))
+        return out or [replace(c, terms={**c.terms, "beside": c.terms.get("beside", 0.0) - 0.5}) for c in made]
 
     def _large(self, actor: TrackedActor, made: list[Candidate]) -> list[Candidate]:
         """Candidates for the times at which an actor is near the camera."""
@@ -298,9 +330,13 @@ class ObjectScorer:
     ) -> list[tuple[list[tuple[float, float]], dict[str, float]]]:
         """The times that an actor's place beside some things tells, each with its terms."""
         named = [e for e in reading.events if e not in events.WHOLE]
-        if "approach" in named and preposition in _GOALS:
-            ways = [way for way in ways_to(actor, things) if way[0] >= actor.span.start]
+        away = preposition == "from" and bool(set(reading.events) & _PARTS)
+        if away or ("approach" in named and preposition in _GOALS):
+            ways = [way for way in ways_between(actor, things, away) if way[0] >= actor.span.start]
             return [([way], {"beside": 0.5, "event": 0.4}) for way in ways[:3]]
+        if preposition == "off" and "leave" in named:
+            times = [(max(a, b - _BEFORE_PARTING), b + 0.3) for a, b in together.runs if b < actor.span.end - 0.3]
+            return [([time], {"beside": 0.5, "event": 0.3}) for time in times]
         gives = bool(_GIVES & {form for word in reading.words for form in lemmas(word)}) and self._agents_meant(wanted)
         if gives and preposition in ("to", "from") and set(named) <= {"pick_up"}:
             # It is done shortly before the two part.

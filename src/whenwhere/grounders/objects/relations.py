@@ -83,15 +83,16 @@ def _near(a: NDArray[np.float64], b: NDArray[np.float64], apart: bool) -> NDArra
     return (gap <= reach) & ~double
 
 
-def ways_to(actor: TrackedActor, things: list[TrackedActor]) -> list[tuple[float, float]]:
-    """The times at which an actor goes up to one of some things, the longest way first.
+def ways_between(actor: TrackedActor, things: list[TrackedActor], away: bool) -> list[tuple[float, float]]:
+    """The times at which an actor goes up to one of some things, or away from it, the longest way first.
 
-    A way ends where the two come within reach, and begins where their distance begins to fall; distances are told in
-    heights of the actor, so that the camera may come nearer meanwhile.
+    A way up to it ends where the two come within reach, and begins where their distance begins to fall; a way from it
+    is the same backwards. Distances are told in heights of the actor, so that the camera may come nearer meanwhile.
 
     Args:
         actor: The actor.
-        things: What it may go up to.
+        things: What it may go up to, or leave.
+        away: Whether it goes away.
     """
     found = []
     for thing in things:
@@ -102,13 +103,15 @@ def ways_to(actor: TrackedActor, things: list[TrackedActor]) -> list[tuple[float
         b = thing.at(t)
         unit = np.maximum(np.maximum(a[:, 3] - a[:, 1], b[:, 3] - b[:, 1]), 1.0)
         gap = np.maximum(np.maximum(a[:, :2], b[:, :2]) - np.minimum(a[:, 2:], b[:, 2:]), 0).max(1) / unit
+        if away:
+            t, gap = -t[::-1], gap[::-1]
         for first, last in true_runs(gap < _REACH):
             begin, farthest = first, gap[first]
             while begin > 0 and t[first] - t[begin - 1] <= _WAY and gap[begin - 1] > farthest - _EVEN:
                 begin -= 1
                 farthest = max(farthest, gap[begin])
             if t[first] - t[begin] >= _SHORT_WAY and gap[begin] > 2 * _REACH and t[last] - t[first] >= _LEAST:
-                start, end = float(t[begin]), float(t[first])
+                start, end = sorted((abs(float(t[begin])), abs(float(t[first]))))
                 if _moved(actor, start, end) > _moved(thing, start, end):
                     found.append((float(gap[begin]), (start, end)))
     return [times for _, times in sorted(found, reverse=True)]
