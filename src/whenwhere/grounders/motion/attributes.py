@@ -28,6 +28,8 @@ STILL = 0.2
 ABSENCE = 0.7
 #: `TrackedActor.id` of a region of one colour.
 REGION = -4
+#: `TrackedActor.id` of what a classifier of pictures saw.
+PICTURED = -5
 _SIDES = ("left", "top", "right", "bottom")
 
 
@@ -71,7 +73,7 @@ class TrackedActor:
 
     Attributes:
         id: Number of the track; -1 for a group, -2 for an object at rest, -3 for two visits joined into one,
-            -4 for a region of one colour.
+            -4 for a region of one colour, -5 for what a classifier of pictures saw.
         times: Times of the sightings in seconds, shape (n,).
         boxes: Smoothed boxes xyxy in pixels of the displayed frame, shape (n, 4).
         span: Time from the first to the last sighting, extended at each end by half the interval between frames.
@@ -93,7 +95,7 @@ class TrackedActor:
         contact: Fraction of the sightings on which the box touches a border.
         strong: Fraction of the actor's pixels that differ clearly from the background, not just weakly. For what a
             detector found it is the mean score, for a region of one colour the fraction of the sightings at which it
-            is no part of another thing.
+            is no part of another thing, for what a classifier of pictures saw its probability.
         way: Centres as fractions of the frame with the camera's own motion taken out, shape (n, 2); the same as
             `centre` if the camera stands still.
         classes: How likely the actor is of each class of a detector, shape (labels,); empty if no detector saw it.

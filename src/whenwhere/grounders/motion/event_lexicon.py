@@ -29,7 +29,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
         # but not "pulls a knife out" and "pulls out a knife"
         "(?!(pull|bring|carry|sweep|push) (out )?(a|an|the|his|her|its|something|it) )"
         "({M}) _ (out(?! from)|away(?! from (us|me|the))|off|offscreen|offstage)",
-        "(?!pull out (a|an|the|his|her|something) )({M}|be) (out(?! from)|away(?! from (us|me|the))|off|offscreen|offstage)",
+        "(?!pull out (a|an|the|his|her|something) )"
+        "({M}|be) (out(?! from)|away(?! from (us|me|the))|off|offscreen|offstage)",
         "(drive|pull|set) off", "go from view",
         "out of (the )?(picture|frame|view|scene|image|video|shot|room|sight)",
     ),

@@ -11,16 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.grounders.motion.attributes import STILL, Movement, TrackedActor
+from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.motion.stretches import DEPTH, depth_changes, movements, standing_times, true_runs
 
-#: Shortest time of standing still, in seconds.
-LEAST = 0.8
-#: Fastest pace at the edges of a time of standing still, in own sizes per second.
-SLOW = 0.6
-#: Least change of the logarithm of a box's side for whoever comes nearer or goes away, and least rate per second.
-DEPTH, DEPTH_RATE = 0.35, 0.06
-#: Longest pause on the way, in seconds, and by how much the size may fall back in it.
-_PAUSE, _BACK = 1.5, 0.05
 #: Longest time in seconds for which somebody who comes back is far away.
 LONGEST_AWAY = 8.0
 #: Least way to the border in the last second of whoever leaves when the video ends, as a fraction of the frame.
@@ -43,112 +36,9 @@ def whole_stay(actor: TrackedActor, quality: float = 0.0) -> EventSpan:
     return EventSpan(actor.span.start, actor.span.end, quality)
 
 
-def true_runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """The (first, last) indices of each run of True.
-
-    >>> true_runs(np.array([False, True, True, False, True]))
-    [(1, 2), (4, 4)]
-    """
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
-    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def standing_times(actor: TrackedActor) -> list[tuple[float, float]]:
-    """(start, end) of each time that the actor stood still for at least `LEAST` seconds; short moves are bridged."""
-    if actor.memo.standing is None:
-        actor.memo.standing = _standing_times(actor)
-    return actor.memo.standing
-
-
-def _standing_times(actor: TrackedActor) -> list[tuple[float, float]]:
-    t = actor.times
-    # Pace is measured over some time, so standing begins and ends where the pace is half of that of moving.
-    slow = actor.pace < float(np.clip(0.5 * np.percentile(actor.pace, 85), STILL, SLOW))
-    out: list[tuple[float, float]] = []
-    for a, b in true_runs(slow):
-        if not actor.still[a : b + 1].any():
-            continue
-        start = actor.span.start if a == 0 else float(t[a])
-        end = actor.span.end if b == len(t) - 1 else float(t[b])
-        # Fidgeting in one place, or somebody who passes in front, does not end a time of standing.
-        if out and start - out[-1][1] < 1.5 and _same_place(actor, out[-1], (start, end)):
-            out[-1] = (out[-1][0], end)
-        else:
-            out.append((start, end))
-    return [(a, b) for a, b in out if b - a >= LEAST]
-
-
-def _same_place(actor: TrackedActor, x: tuple[float, float], y: tuple[float, float]) -> bool:
-    """Whether the actor is in about the same place in the middle of two times."""
-    a, b = actor.at(np.array([(x[0] + x[1]) / 2, (y[0] + y[1]) / 2]))
-    shift = np.abs((a[:2] + a[2:]) - (b[:2] + b[2:])) / 2
-    return bool((shift < 0.5 * (a[2:] - a[:2])).all())
-
-
-def movements(actor: TrackedActor, axis: int | None = None) -> list[Movement]:
-    """Stretches of motion between stands and reversals, in order.
-
-    Args:
-        actor: The moving actor.
-        axis: The axis whose reversals count: 0 (x), 1 (y), or None for the one of the wider motion.
-    """
-    if axis not in actor.memo.movements:
-        actor.memo.movements[axis] = _movements(actor, axis)
-    return actor.memo.movements[axis]
-
-
-def _movements(actor: TrackedActor, axis: int | None) -> list[Movement]:
-    t = actor.times
-    if len(t) < 3:
-        return [Movement(actor.span.start, actor.span.end, actor.shift)]
-    k = int(np.ptp(actor.way, axis=0).argmax()) if axis is None else axis
-    sign = np.sign(actor.velocity[:, k])
-    strong = np.abs(actor.velocity[:, k]) > 0.15 * np.percentile(np.abs(actor.velocity[:, k]), 90) + 1e-4
-    sign = np.where(strong & ~actor.still, sign, 0)
-    found: list[Movement] = []
-    for s in (1, -1):
-        for a, b in true_runs(sign == s):
-            if t[b] - t[a] >= 0.3:
-                found.append(Movement(t[a], t[b], actor.way[b] - actor.way[a]))
-    merged: list[Movement] = []
-    for move in sorted(found, key=lambda m: m.start):
-        last = merged[-1] if merged else None
-        if last and np.sign(last.shift[k]) == np.sign(move.shift[k]) and move.start - last.end < 0.7:
-            merged[-1] = Movement(last.start, move.end, last.shift + move.shift)
-        else:
-            merged.append(move)
-    return merged
-
-
-def depth_changes(actor: TrackedActor, nearer: bool) -> list[EventSpan]:
-    """The times at which an actor comes nearer to the camera, or goes away from it, told by the size of its box.
-
-    Args:
-        actor: The actor.
-        nearer: Whether it comes nearer.
-    """
-    from scipy.ndimage import median_filter
-
-    t = actor.times
-    if len(t) < 5:
-        return []
-    side = median_filter(np.log(np.prod(actor.size.clip(1e-6), 1)) / 2, size=5, mode="nearest")
-    before, after = np.maximum(t - 0.5, t[0]), np.minimum(t + 0.5, t[-1])
-    rate = (np.interp(after, t, side) - np.interp(before, t, side)) / np.maximum(after - before, 1e-3)
-    found: list[tuple[int, int]] = []
-    sign = 1 if nearer else -1
-    for first, last in true_runs(sign * rate > DEPTH_RATE):
-        back = sign * (side[found[-1][1]] - side[first]) if found else 0.0
-        if found and t[first] - t[found[-1][1]] < _PAUSE and back < _BACK:
-            found[-1] = (found[-1][0], last)
-        else:
-            found.append((first, last))
-    out = []
-    for first, last in found:
-        gain = float(abs(side[last] - side[first]))
-        if gain >= DEPTH:
-            out.append(EventSpan(float(t[first]), float(t[last]), min(0.4, gain - DEPTH)))
-    return sorted(out, key=lambda p: -p.quality)
+def depth_spans(actor: TrackedActor, nearer: bool) -> list[EventSpan]:
+    """The times at which an actor comes nearer to the camera, or goes away from it, best first."""
+    return [EventSpan(start, end, min(0.4, gain - DEPTH)) for start, end, gain in depth_changes(actor, nearer)]
 
 
 def event_spans(actor: TrackedActor, event: str) -> list[EventSpan]:
@@ -238,7 +128,7 @@ def _leave(actor: TrackedActor) -> list[EventSpan]:
             begin = piece.end - max(1.0, 0.4 * piece.duration)
         out.append(EventSpan(max(begin - 0.1, piece.start), piece.end, 0.3 if seen else -0.6))
     # Through a door at the back, somebody gets smaller and need not reach the border.
-    out += [EventSpan(p.start, p.end, p.quality - 0.3) for p in depth_changes(actor, nearer=False)]
+    out += [EventSpan(p.start, p.end, p.quality - 0.3) for p in depth_spans(actor, nearer=False)]
     return out
 
 
@@ -247,7 +137,9 @@ def _reaches_side(actor: TrackedActor, rows: NDArray[np.intp]) -> bool:
 
     Whoever is filmed from near touches the lower border all the time, and is still there when the video ends.
     """
-    sides, before = (actor.touch[some][:, [0, 2]] for some in (rows, rows[actor.times[rows] < actor.times[rows[-1]] - 1]))
+    sides, before = (
+        actor.touch[some][:, [0, 2]] for some in (rows, rows[actor.times[rows] < actor.times[rows[-1]] - 1])
+    )
     moved = actor.way[rows[-1], 0] - np.interp(actor.times[rows[-1]] - 1, actor.times, actor.way[:, 0])
     new = sides[-3:].any(0) & (before.mean(0) < 0.3 if len(before) else False)
     return bool((new & (np.array([-moved, moved]) > BORDER_WAY)).any())
@@ -267,8 +159,8 @@ def _return(actor: TrackedActor) -> list[EventSpan]:
     for previous, way in itertools.pairwise(ways):
         if previous.shift @ way.shift < 0 and np.abs(way.shift).max() > 0.08:
             out.append(EventSpan(way.start, way.end, 0.0))
-    for away in depth_changes(actor, nearer=False):
-        back = next((p for p in depth_changes(actor, nearer=True) if p.start > away.end - 0.3), None)
+    for away in depth_spans(actor, nearer=False):
+        back = next((p for p in depth_spans(actor, nearer=True) if p.start > away.end - 0.3), None)
         if back is not None and back.start - away.end < LONGEST_AWAY:
             out.append(EventSpan(away.end, min(back.end, back.start + 1.0), 0.2))
     # The earlier visit may not have been seen, or not as the same actor: then the return is an entry.

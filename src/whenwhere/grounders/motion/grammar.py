@@ -28,7 +28,7 @@ def _event_patterns() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
 VERBS = frozenset(re.findall(r"[a-z]+", " ".join(" ".join(p) for p in event_lexicon.EVENTS.values())))
 
 #: Forms of verbs that are nouns after an article, also where a sentence ends.
-_NOUNS_TOO = frozenset({"bend", "bike", "cycle", "park", "race", "slide", "stop", "swing"})
+_NOUNS_TOO = frozenset({"bend", "bike", "cycle", "head", "park", "race", "slide", "stop", "swing"})
 _NOT_VERB_AFTER = frozenset({"the", "a", "an", "his", "her", "its", "their", "this", "my", "your"})
 
 PREPOSITIONS = frozenset({

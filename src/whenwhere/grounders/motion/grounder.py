@@ -143,6 +143,7 @@ def ground_among(
     decoded: int,
     warnings: list[str],
     seen: str = "moves",
+    reading: QueryReading | None = None,
 ) -> GroundingResult:
     """Answer one sentence by the actors of a video.
 
@@ -156,9 +157,10 @@ def ground_among(
         decoded: Number of frames that were decoded for this answer.
         warnings: Warnings so far; more are added.
         seen: What the actors do that makes them actors, for the warning that there is none.
+        reading: The reading of the sentence; None reads it.
     """
     query, within, span = request.query, request.within, request.span
-    reading = read_query(query)
+    reading = read_query(query) if reading is None else reading
     window = span or within
     actors = [a for a in everyone if window is None or _overlap(a.span, window) > 0.15]
     scene = ObservedScene.of(index, actors)

@@ -37,7 +37,9 @@ NOUNS: dict[str, frozenset[str]] = {
         "firefighter fireman paramedic soldier sergeant captain monk priest nun beggar tramp tourist spectator "
         "participant opponent teammate acrobat juggler contestant newcomer latecomer folks persons pilot astronaut "
         "clown magician bride groom neighbour neighbor thief burglar batter pitcher goalie keeper jumper vaulter racer "
-        "umpire rower golfer cowboy cheerleader sister brother trainer"
+        "umpire rower golfer cowboy cheerleader sister brother trainer weightlifter lifter archer fencer bowler "
+        "sprinter bodybuilder potter welder carpenter plumber electrician lumberjack barber hairdresser dj rapper "
+        "violinist cellist saxophonist bassist flutist percussionist conductor lifeguard policewoman bodyguard"
     ),
     "child": _words(
         "child children kid kids kiddo boy girl toddler tot baby infant preschooler adolescent minor pupil teenager "

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.grounders.motion import events
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.stretches import true_runs
 from whenwhere.grounders.motion.track_scoring import colour_word_share, track_terms
 from whenwhere.overlap import box_iou
 from whenwhere.spans import Span, SpanSet
@@ -197,7 +197,7 @@ def _mover(pool: list[TrackedActor], box: NDArray[np.float64], t: float) -> Trac
 def _visit(actor: TrackedActor, box: NDArray[np.float64], t: float) -> Span:
     """The actor's visit to a place around `t`, at most `REACH` seconds each way."""
     inside = _touches(actor, box)
-    visits = events.true_runs(inside)
+    visits = true_runs(inside)
     a, b = min(visits, key=lambda v: max(0.0, actor.times[v[0]] - t, t - actor.times[v[1]]))
     start = max(actor.span.start, float(actor.times[a]) - 0.3, t - REACH)
     end = min(actor.span.end, float(actor.times[b]) + 0.3, t + REACH)

@@ -127,6 +127,8 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\bis takes away\b", "is taken away"),
     (r"\bset(?:s|ting)? (?=the |a |an |it |this |that |something )", "puts down "),
     (r"\b(?:plonk|plop|dump|deposit|rest|stow)(?:s|ing|ed)? (?=the |a |an |it |this |that )", "puts down "),
+    (r"^(both|two|his|her|the) (arms|hands) (?:are|is) (?:(?:stretched|raised|held|lifted|thrown|up)(?: |$))+"
+     r"(?:up|high|in the air|above \S+ heads?|over \S+ heads?)?$", r"a person raises both \2"),
     # a close-up is a thing that is near the camera
     (r"^(?:(?:a|the|in) )?(?:extreme |tight )?close[- ]?up(?: shot| view)? (?:of|on) (.+)$", r"\1 right at the camera"),
     (r"^(.+?),? (?:is |are )?(?:shown |seen |filmed )?(?:in (?:a )?close[- ]?up|up close)$", r"\1 right at the camera"),

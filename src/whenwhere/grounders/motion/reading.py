@@ -11,9 +11,10 @@ from typing import Any
 
 from whenwhere.grounders.motion import event_lexicon, grammar, scope
 from whenwhere.grounders.motion import lexicon as lex
-from whenwhere.grounders.motion.grammar import PREPOSITIONS, VERBS, is_noun
+from whenwhere.grounders.motion.described_colours import attach_colours
+from whenwhere.grounders.motion.grammar import VERBS, is_noun
 from whenwhere.grounders.motion.query_rewriting import rewrite_query, without_request
-from whenwhere.grounders.motion.wearers import is_a_place, names_garment, on_another
+from whenwhere.grounders.motion.wearers import is_a_place
 
 
 @dataclass
@@ -192,10 +193,11 @@ def _read_clause(words: list[str]) -> QueryReading:
         (grammar.preposition_of(words, i), words[i], kind)
         for i, kind in others
         if not (kind in ("person", "child", "animal", "vehicle") and _tells_of_another_thing(words, i))
+        and not (subject is not None and i == subject[0] - 1)  # "a glass bowl"
     ]
     if _DRESSES.search(text) and _dresses(words[subject[0] + 1 :] if subject else words, r.object):
         r.events = [e for e in r.events if e not in ("put_down", "pick_up", "start")]
-    _attach_colours(r, words, subject, others)
+    attach_colours(r, words, subject, others)
     held = r.object is not None and r.object.kind == "object" and not {"put_down", "pick_up"} & set(r.events)
     if held and r.object is not None and not is_a_place(words, words.index(r.object.noun)):
         r.colours += [(c, "carried") for c, _ in r.object.colours]
@@ -252,102 +254,6 @@ def _dresses(words: list[str], thing: QueryReading | None) -> bool:
     """Whether what is put on or taken off, which follows the subject, is a garment."""
     named = words if thing is None else [thing.noun]
     return any(lex.body_part(w) not in (None, "carried") for w in named)
-
-
-def _attach_colours(
-    r: QueryReading, words: list[str], subject: tuple[int, str] | None, others: list[tuple[int, str]]
-) -> None:
-    """Add each colour of a clause to the thing or garment that it describes.
-
-    Args:
-        r: The reading, which is changed.
-        words: The words of the clause.
-        subject: (position, kind) of the subject.
-        others: (position, kind) of the other nouns.
-    """
-    other = {i for i, _ in others}
-    target = r.colours
-    for i, word in enumerate(words):
-        colour = lex.colour_of(word) or next((c for part in word.split("-")[:-1] if (c := lex.colour_of(part))), None)
-        if colour is None and word in ("dark", "light"):
-            colour = word
-        if colour is None:
-            continue
-        if i and words[i - 1] == "in" and not names_garment(words, i + 1):
-            # "an adult in white feeds a penguin": worn by the nearest thing before it
-            wearer = max((k for k in (*other, *([subject[0]] if subject else ())) if k < i), default=None)
-            if wearer is None or subject is None or wearer == subject[0]:
-                target.append((colour, "whole"))
-            elif r.object is not None and r.object.noun == words[wearer]:
-                r.object.colours.append((colour, "whole"))
-            continue
-        if word in ("fair", "tan", "cream", "rose", "mint", "lime", "gold", "wine") and not any(
-            is_noun(w) for w in words[i + 1 : i + 3]
-        ):
-            continue
-        if word in ("light", "dark") and (i + 1 >= len(words) or not any(is_noun(w) for w in words[i + 1 : i + 4])):
-            continue
-        place: str | None = None
-        if "hair" in word:
-            place = "hair"
-        host_other = None
-        for j in range(i + 1, min(i + 6, len(words))):
-            w = words[j]
-            if place or w in (",",) or (w in PREPOSITIONS and w not in ("of",)):
-                break
-            if subject is not None and j == subject[0] and not is_noun(w):
-                place = "whole"  # of a noun that the lexicon lacks
-                break
-            part = lex.body_part(w)
-            if part == "carried" and (subject is not None and j == subject[0]):
-                part = None
-            if part == "carried" and r.object is not None and r.object.noun == w and "move" not in r.events:
-                part = None
-            if part:
-                place = part
-                break
-            if lex.noun_kind(w) and not lex.colour_of(w):
-                place = "whole"
-                # "coffee cup", "motor vehicle": the last of adjoining nouns is the head
-                head = j
-                while head + 1 < len(words) and is_noun(words[head + 1]) and not lex.colour_of(words[head + 1]):
-                    head += 1
-                host_other = head if head in other else None
-                break
-        if place and place != "whole" and subject is not None and on_another(words, i, subject[0], others):
-            continue  # "an adult in a black hat is next to another adult in a red hat"
-        if words[i + 1 : i + 2] == ["one"] and subject is not None and i > subject[0]:
-            continue  # "the white car overtakes the black one"
-        if place is None and colour != "blonde" and subject is not None and _is_an_object(words, i, subject[0]):
-            place = "carried"  # "holds up a white device": of a noun that the lexicon lacks
-        if place is None:
-            place = "hair" if colour == "blonde" else "whole"
-        if colour == "blonde" and r.kind == "person":
-            place = "hair"
-        if host_other is not None:
-            if r.object is not None and r.object.noun == words[host_other]:
-                r.object.colours.append((colour, "whole"))
-            elif r.kind == "cyclist" and lex.noun_kind(words[host_other]) == "cyclist":
-                target.append((colour, "lower"))
-            continue
-        if (colour, place) not in target and not (place == "carried" and is_a_place(words, i)):
-            target.append((colour, place))
-    if any(form in lex.DENIM for w in words for form in lex.lemmas(w)) and not any(p == "lower" for _, p in target):
-        target.append(("denim", "lower"))
-
-
-def _is_an_object(words: list[str], i: int, subject: int) -> bool:
-    """Whether a colour describes what follows a verb behind the subject: "a", "the" and such, a colour and a word.
-
-    Args:
-        words: The words of a clause.
-        i: Position of the colour.
-        subject: Position of the subject.
-    """
-    before = words[i - 1 : i] + words[i - 2 : i - 1]
-    if i < subject + 3 or i + 1 >= len(words) or before[0] not in ("a", "an", "the", "his", "her", "some", "something"):
-        return False
-    return before[1] not in PREPOSITIONS - {"up", "down"} and before[1] not in ("wearing", "wears", "and", ",")
 
 
 def _side_after(words: list[str], i: int) -> str | None:

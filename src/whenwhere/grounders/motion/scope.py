@@ -235,6 +235,8 @@ def asks_for_every(text: str, noun: str, event: bool) -> bool:
         return True
     article = next((w for w in reversed(before) if w in ("the", "a", "an", "any", "some", "this", "that")), "")
     for i, word in enumerate(before):
+        if word == "both" and any(lex.noun_kind(w) == "hand" for w in words[i + 1 : i + 3]):
+            continue  # "both arms" are those of one person
         if word == "any" and before[i + 1 : i + 2] == ["time"]:
             return True
         of_times = word in _EVERY_TIME or any(_TIMES.fullmatch(w) for w in before[i + 1 : i + 4])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from whenwhere.grounders.motion import events
+from whenwhere.grounders.motion import events, stretches
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.reading import QueryReading
@@ -68,7 +68,7 @@ def _spans(actor: TrackedActor, reading: QueryReading) -> list[tuple[SpanSet, di
     out.append((actor.spans, {"event": quality} if passing else {}))
     if reading.direction and reading.direction in ("left", "right", "up", "down"):
         axis = 0 if reading.direction in ("left", "right") else 1
-        ways = events.movements(actor, axis)
+        ways = stretches.movements(actor, axis)
         if len(ways) > 1:
             out += [
                 (SpanSet([(m.start, m.end)]), {"event": quality - 0.35})
@@ -76,8 +76,8 @@ def _spans(actor: TrackedActor, reading: QueryReading) -> list[tuple[SpanSet, di
                 if abs(m.shift[axis]) > 0.08 and m.end - m.start > 0.4
             ]
     elif reading.direction in ("towards", "away"):
-        ways = events.depth_changes(actor, nearer=reading.direction == "towards")
-        out += [(SpanSet([(m.start, m.end)]), {"event": m.quality}) for m in ways]
+        nearing = events.depth_spans(actor, nearer=reading.direction == "towards")
+        out += [(SpanSet([(p.start, p.end)]), {"event": p.quality}) for p in nearing]
     return out
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import lexicon
-from whenwhere.grounders.motion.attributes import REGION, Memo, TrackedActor, kind_score
+from whenwhere.grounders.motion.attributes import PICTURED, REGION, Memo, TrackedActor, kind_score
 from whenwhere.grounders.motion.colours import COLOURS, COLUMNS
 from whenwhere.grounders.motion.kind_model import kind_probability
 from whenwhere.grounders.motion.reading import QueryReading
@@ -42,7 +42,9 @@ def track_terms(
     # Leaves, screens and reflections tremble in one place and never enter or leave. What was found by looks, and not
     # by motion, may well stand still.
     idle = [
-        np.abs(a.shift).max() < 0.03 and a.path < 0.1 and not (a.entry or a.exit or len(a.classes) or a.id == REGION)
+        np.abs(a.shift).max() < 0.03
+        and a.path < 0.1
+        and not (a.entry or a.exit or len(a.classes) or a.id in (REGION, PICTURED))
         for a in pool
     ]
     columns["seen"] = seen - 0.8 * np.array(idle, float)

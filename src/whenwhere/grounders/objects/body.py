@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.grounders.motion.events import true_runs
+from whenwhere.grounders.motion.stretches import true_runs
 from whenwhere.models.joints import JOINTS
 
 #: Least score of a joint that counts; hidden legs are guessed with scores up to .4.
@@ -162,8 +162,9 @@ Condition = Callable[[Body], NDArray[np.bool_]]
 CONTRARY: dict[str, Condition] = {"lie": is_upright, "sit": is_standing}
 #: Posture -> at which sightings a person has it.
 HOLDING: dict[str, Condition] = {
-    "raise_arms": _raise_arms, "spread_arms": _spread_arms, "raise_arm": _raise_arm, "wave": _wave, "hand_to_face": _hand_to_face, "clap": _clap,
-    "point": _point, "sit": _sit, "lie": _lie, "kneel": _kneel, "bend": _bend,
+    "raise_arms": _raise_arms, "spread_arms": _spread_arms, "raise_arm": _raise_arm, "wave": _wave,
+    "hand_to_face": _hand_to_face, "clap": _clap, "point": _point, "sit": _sit, "lie": _lie, "kneel": _kneel,
+    "bend": _bend,
 }  # fmt: skip
 #: Change of posture -> the postures before and after it, of which any one counts.
 CHANGES: dict[str, tuple[tuple[Condition, ...], tuple[Condition, ...]]] = {

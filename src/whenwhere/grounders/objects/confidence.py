@@ -15,7 +15,7 @@ import numpy as np
 from whenwhere.grounders.motion import events, grammar
 from whenwhere.grounders.motion import lexicon as lex
 from whenwhere.grounders.motion.abstention import ABSENT_CONFIDENCE, StatusDecision
-from whenwhere.grounders.motion.attributes import REGION
+from whenwhere.grounders.motion.attributes import PICTURED, REGION
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.confidence_features import (
     ClipConditions,
@@ -70,6 +70,8 @@ ACTOR_ALONE = 0.15
 UNREAD_NOUN = 0.4
 #: Highest confidence of what was recognised before a moving camera for less time than this, in seconds.
 GLIMPSE, MOMENT = 0.3, 1.0
+#: Highest confidence of what only the classifier of pictures saw, as a share of its probability.
+SEEN_BY_CLASSIFIER = 0.7
 #: Frames after which two thirds of the confidence of an absence are reached.
 ENOUGH = 10
 #: Shorter side in pixels below which the detector hardly recognises anything, which lowers that confidence too.
@@ -98,7 +100,7 @@ class ClassEvidence:
 
     def never_seen(self, reading: QueryReading) -> bool:
         """Whether the detector seldom misses the thing that is asked for, and never saw one."""
-        if reading.kind in ("hand", "face") or self._only_hands(reading):
+        if reading.kind in ("hand", "face") or self._only_hands(reading) or self.scorer.pictured.get(reading.noun):
             return False
         return self._missing(self.scorer.wanted(reading))
 
@@ -110,10 +112,24 @@ class ClassEvidence:
         classes = [wanted_classes(noun, "object", self.scorer.labels) for noun in held]
         return any(wanted.named and float((wanted.weights >= 1.0) @ self.sightings) >= SEEN for wanted in classes)
 
+    def missed(self, reading: QueryReading) -> dict[str, bool]:
+        """The nouns of a sentence of which the detector saw nothing.
+
+        Returns:
+            Whether the detector has a class for it, by the noun.
+        """
+        nouns = [(reading.noun, self.scorer.wanted(reading))]
+        nouns += [(noun, wanted_classes(noun, kind, self.scorer.labels)) for _, noun, kind in reading.companions]
+        return {noun: wanted.named for noun, wanted in nouns if not wanted.named or self._missing(wanted)}
+
     def missing_companion(self, reading: QueryReading) -> str:
         """Another thing of the sentence that the detector seldom misses and never saw; "" if there is none."""
         for _, noun, kind in reading.companions:
-            if kind not in ("hand", "face") and self._missing(wanted_classes(noun, kind, self.scorer.labels)):
+            if (
+                kind not in ("hand", "face")
+                and noun not in self.scorer.pictured
+                and self._missing(wanted_classes(noun, kind, self.scorer.labels))
+            ):
                 return noun
         return ""
 
@@ -160,14 +176,15 @@ class ClassEvidence:
         fit = best.terms.get("kind", 0.0)
         dominance = None if best.place is not None else colour_dominance(reading, best.actor)
         named = set(reading.events) - events.WHOLE
+        pictured = reading.noun in self.scorer.pictured
         z = WEIGHTS["constant"] + sum(
             w * value
             for name, w in WEIGHTS.items()
             if (value := {
                 **facts,
                 "class": max(-2.5, fit),
-                "unusable": float(not reading.usable),
-                "unknown": float(not wanted.known and bool(reading.noun)),
+                "unusable": float(not reading.usable and not pictured),
+                "unknown": float(not wanted.known and bool(reading.noun) and not pictured),
                 "acts": float(bool(reading.events) and around.moving > STILL),
                 "weak": float(bool(named) and facts["event"] <= WEAK + 1e-6),
                 "beside": float(bool(reading.companions)),
@@ -197,6 +214,8 @@ class ClassEvidence:
             chance = min(chance, UNREAD_NOUN)
         if len(best.actor.classes) and not wanted.named and wanted.weights[best.actor.classes.argmax()] <= UNLIKELY:
             chance = min(chance, UNREAD_NOUN)
+        if best.actor.id == PICTURED:
+            chance = min(chance, SEEN_BY_CLASSIFIER * best.actor.strong)
         if around.moving > STILL and best.actor.spans.duration < MOMENT:
             chance = min(chance, GLIMPSE)
         reasons = [*self._reasons(sentence, reading, best, facts, fit), *unposed]
@@ -223,7 +242,9 @@ class ClassEvidence:
             out.append("no word of the sentence names something that can be recognised")
         if words := unknown_words(sentence):
             out.append(f"these words were not understood and were ignored: {', '.join(words)}")
-        if reading.noun and not self.scorer.wanted(reading).known:
+        if best.actor.id == PICTURED:
+            out.append(f"{reading.noun} was seen in the picture as a whole, and its place is rough")
+        elif reading.noun and not self.scorer.wanted(reading).known:
             out.append(f"the detector has no class for {reading.noun}")
         elif fit < -1.0 and len(best.actor.classes):
             looks = self.scorer.labels[int(best.actor.classes.argmax())]
@@ -258,6 +279,8 @@ def grade_by_class(
         around: Conditions of the clip.
         biggest: The largest mass of a candidate's actor.
     """
+    if c.actor.id == PICTURED:
+        return 2 if c.actor.strong > 0.5 else 1
     if not len(c.actor.classes):
         # Whoever the detector seldom misses is not a large thing that it did not recognise.
         missed = c.actor.area < LARGE or not scorer.wanted(reading).named or not scorer.is_agent(reading)

@@ -19,18 +19,22 @@ from whenwhere.grounders.motion import index as motion_indexing
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.grounder import MORE, MotionGrounder, ground_among
 from whenwhere.grounders.motion.object_changes import COLUMNS as CHANGE_COLUMNS
-from whenwhere.grounders.motion.reading import read_query
+from whenwhere.grounders.motion.reading import QueryReading, read_query
 from whenwhere.grounders.motion.selection import Selector
 from whenwhere.grounders.objects import coloured
 from whenwhere.grounders.objects import index as indexing
 from whenwhere.grounders.objects.actors import STILL, merged_actors, object_actors
 from whenwhere.grounders.objects.coloured import region_actors
 from whenwhere.grounders.objects.confidence import DOUBTFUL, ClassEvidence, grade_by_class
+from whenwhere.grounders.objects.contents import DOUBLY_SURE, build_contents, pictured_actors
+from whenwhere.grounders.objects.contents import VERSION as CONTENTS_VERSION
 from whenwhere.grounders.objects.joints import VERSION as JOINTS_VERSION
 from whenwhere.grounders.objects.joints import build_joints, with_joints
 from whenwhere.grounders.objects.labels import agents_among
+from whenwhere.grounders.objects.pictured_nouns import columns_of, with_pictured_nouns
 from whenwhere.grounders.objects.postures import all_postures
 from whenwhere.grounders.objects.ranking import ObjectScorer
+from whenwhere.models.classifier import open_classifier
 from whenwhere.models.detectors.detector import Detector
 from whenwhere.models.detectors.resolve import open_detector
 from whenwhere.models.joints import open_joints
@@ -79,6 +83,7 @@ class ObjectGrounder:
         )
         self._posed: set[tuple[str, float]] = set()
         self._coloured: OrderedDict[tuple[str, float], list[TrackedActor]] = OrderedDict()
+        self._contents: OrderedDict[tuple[str, float], dict[str, np.ndarray]] = OrderedDict()
 
     def observe(
         self, info: VideoInfo, sample_fps: float | None = None
@@ -133,12 +138,18 @@ class ObjectGrounder:
         index, moved, everyone, decoded = self.observe(info, request.sample_fps)
         labels = tuple(self.detector().labels)
         reading = read_query(request.query)
+        if (classifier := open_classifier()) is not None:
+            reading = with_pictured_nouns(reading, classifier.names)
         postures = all_postures(reading) if PEOPLE in labels else ()
         if postures:
             scene = index, moved, everyone
             everyone, more = self._with_joints(info, request.sample_fps, labels.index(PEOPLE), scene)
             decoded += more
         scorer = ObjectScorer(labels, index.moving <= STILL)
+        evidence = ClassEvidence(index, scorer)
+        scorer.pictured, more = self._pictured(info, request.sample_fps, reading, evidence)
+        decoded += more
+        everyone = [*everyone, *scorer.pictured.get(reading.noun, [])]
         moved_alone = None
         if scorer.still and reading.noun and not scorer.wanted(reading).known:
             # Before a still camera, what the detector has no class for is found by its motion or colour.
@@ -147,6 +158,9 @@ class ObjectGrounder:
             found.warnings = [w for w in found.warnings if not w.startswith(MORE)]
             moved_alone = self._with_help(found)
         colour = scorer.region_colour(reading, everyone)
+        if reading.noun in scorer.pictured and not reading.events:
+            # A place that changed, or one of nothing that moves, may be that of anything.
+            moved_alone, moved = None, _without_places(moved)
         if colour is None and moved_alone is not None:
             return moved_alone
         if colour is not None:
@@ -159,7 +173,6 @@ class ObjectGrounder:
         if postures or scorer.stays_named(reading, everyone):
             # "Raises a hand" lifts nothing from its place; and what was recognised is not a place where something is.
             moved = replace(moved, changes=moved.changes[:0], change_colours=moved.change_colours[:0])
-        evidence = ClassEvidence(index, scorer)
         select = partial(
             Selector,
             decide=evidence.decide,
@@ -168,7 +181,9 @@ class ObjectGrounder:
             doubtful=DOUBTFUL,
         )
         warnings = list(index.warnings)
-        found = ground_among(info, request, everyone, moved, scorer, select, decoded, warnings, "was recognised")
+        found = ground_among(
+            info, request, everyone, moved, scorer, select, decoded, warnings, "was recognised", reading
+        )
         if postures and found.reading is not None:
             found.reading["postures"] = list(postures)
         if not found.candidates and request.span is None and evidence.denies(reading):
@@ -218,6 +233,60 @@ class ObjectGrounder:
         self._posed.add(key)
         return everyone, index.frames if made else 0
 
+    def _pictured(
+        self, info: VideoInfo, sample_fps: float | None, reading: QueryReading, evidence: ClassEvidence
+    ) -> tuple[dict[str, list[TrackedActor]], int]:
+        """What the classifier of pictures saw of the things of a sentence of which the detector saw nothing.
+
+        It is asked when a sentence first names such a thing.
+
+        Returns:
+            What it saw, by the noun, and the number of frames that this call had to decode for it.
+        """
+        classifier = open_classifier()
+        nouns = {reading.noun: (reading.kind, reading.modifier)} if reading.noun else {}
+        nouns |= {
+            noun: (kind, "")
+            for before, noun, kind in reading.companions
+            if noun not in nouns and before not in ("in", "wearing")
+        }
+        missed = evidence.missed(reading)
+        meant = {
+            noun: columns_of(noun, modifier, classifier.names)
+            for noun, (kind, modifier) in nouns.items()
+            if classifier is not None and noun in missed and kind not in ("person", "child", "hand", "face")
+        }
+        meant = {noun: columns for noun, columns in meant.items() if len(columns)}
+        if classifier is None or not meant:
+            return {}, 0
+        fps = sample_fps or indexing.FPS
+        key = (info.content, fps)
+        index, agents = self._scenes[key][0], agents_among(evidence.scorer.labels)
+        made = []
+
+        def make() -> dict[str, np.ndarray]:
+            with _ASKING:
+                made.append(build_contents(info, index, agents, classifier, self.progress))
+            return made[0]
+
+        if key in self._contents:
+            self._contents.move_to_end(key)
+        else:
+            own = indexing.index_key(self.cache, info, self.detector(), fps)
+            name = self.cache.key("contents", CONTENTS_VERSION, own, classifier.fingerprint)
+            self._contents[key] = self.cache.arrays(name, make)
+            while len(self._contents) > _OPEN:
+                self._contents.popitem(last=False)
+        tracks = object_actors(index)
+        found = {}
+        for noun, columns in meant.items():
+            # What the detector seldom misses and never saw is an error of the classifier, unless that is sure.
+            least = DOUBLY_SURE if missed[noun] else 0.0
+            some = pictured_actors(self._contents[key], columns, index, tracks)
+            if kept := [actor for actor in some if actor.strong >= least]:
+                found[noun] = kept
+        return found, len(made[0]["times"]) if made else 0
+
     def _regions(self, info: VideoInfo, sample_fps: float | None) -> tuple[list[TrackedActor], int]:
         """The regions of one colour of a video, and the number of frames that this call had to decode for them.
 
@@ -246,6 +315,14 @@ class ObjectGrounder:
         if found.status == "unsure":
             found.warnings.append(_MORE)
         return found
+
+
+def _without_places(moved: motion_indexing.Index) -> motion_indexing.Index:
+    """The motion index without the places of things at rest."""
+    return replace(
+        moved, static=moved.static[:0], static_colours=moved.static_colours[:0],
+        changes=moved.changes[:0], change_colours=moved.change_colours[:0],
+    )  # fmt: skip
 
 
 def _without_blobs(index: indexing.ObjectIndex) -> motion_indexing.Index:

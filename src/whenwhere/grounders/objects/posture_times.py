@@ -11,7 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion.attributes import TrackedActor
-from whenwhere.grounders.motion.events import EventSpan, true_runs
+from whenwhere.grounders.motion.events import EventSpan
+from whenwhere.grounders.motion.stretches import true_runs
 from whenwhere.grounders.objects.body import CHANGES, CONTRARY, HOLDING, Body, any_of, is_standing
 from whenwhere.grounders.objects.postures import STATES
 from whenwhere.overlap import box_iou

@@ -9,11 +9,16 @@ from whenwhere.grounders.motion.reading import QueryReading
 
 #: Posture or gesture -> patterns over base forms, checked in this order; `_` stands for up to four words.
 POSTURES: dict[str, tuple[str, ...]] = {
-    "raise_arms": ("(raise|lift|hold|put|throw|stretch|get) (both|two) _ (arm|hand)",),
+    "raise_arms": (
+        "(raise|lift|hold|put|throw|stretch|get) (both|two) _ (arm|hand)",
+        "(raise|lift|hold|push|press) _ weight (over|above) _ head",
+        "(raise|lift|hold|push|press) _ (barbell|dumbbell|bar) (over|above) _ head",
+    ),
     "raise_arm": (
         "(raise|lift) _ (arm|hand|finger|fist)",
         "(hold|put|throw|stretch|get) _ (arm|hand|thumb) (up|over|above|in the air)",
         "(arm|hand|thumb) (up|in the air|raised)",
+        "(raise|lift|hold|push|swing|put) _ (over|above) (his|her|their|its) head",
     ),
     "spread_arms": ("(spread|stretch|open|hold|throw|extend) _ arm (wide|out|apart|open|to the side)",
                     "arm (spread|outstretched|wide open)", "spread _ arm"),

@@ -5,17 +5,16 @@ the term that its shape and motion give it, less a little for not having been re
 and the order of the candidates are those of the motion grounder.
 """
 
-import re
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import events
-from whenwhere.grounders.motion.attributes import REGION, TrackedActor
+from whenwhere.grounders.motion.attributes import PICTURED, REGION, TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.colours import COLOURS
-from whenwhere.grounders.motion.lexicon import lemmas, mix_of
+from whenwhere.grounders.motion.lexicon import mix_of
 from whenwhere.grounders.motion.ranking import MotionScorer
 from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.reappearance import joined_visits
@@ -26,14 +25,8 @@ from whenwhere.grounders.objects.labels import AGENTS, GROUPS, LIKE, WantedClass
 from whenwhere.grounders.objects.posture_times import is_contrary, posture_spans, tells_time
 from whenwhere.grounders.objects.postures import postures_of, tells_rest
 from whenwhere.grounders.objects.presence import SAME, stay
-from whenwhere.grounders.objects.relations import (
-    TimeTogether,
-    event_times,
-    large_times,
-    relative_size,
-    time_together,
-    ways_between,
-)
+from whenwhere.grounders.objects.relations import large_times, relative_size
+from whenwhere.grounders.objects.together import ALONE, Companion, candidates_beside, without_others
 from whenwhere.overlap import box_iou
 from whenwhere.spans import SpanSet
 
@@ -43,6 +36,8 @@ LEAST, MOST = -3.0, 0.3
 UNRECOGNISED, OTHER_THING, OTHER_AGENT = 0.5, -0.8, -1.6
 #: What a blob that was not recognised loses more if something else clearly is what the noun names, from this term on.
 RECOGNISED_ELSE, _CLEAR = 0.6, -0.6
+#: What a thing loses if the classifier of pictures saw what the noun names at other times only.
+ELSEWHEN = 1.0
 #: Least share of the frame of a person, an animal or a vehicle that the detector would not miss.
 LARGE = 0.01
 #: Term of a usual region of one colour if the noun has no class, and its usual share of the frame.
@@ -58,18 +53,12 @@ SURER = 0.5
 WEAK = -0.5
 #: Term of the stay of a person who was not seen in the posture that is asked for.
 UNPOSED = -0.8
-#: "Alone", and the least score of somebody else who is there then.
-_ALONE, CERTAIN = re.compile(r"\b(alone|(by|on) (him|her|it|them|his|its|their)(self|selves| own))\b"), 0.45
+#: Least score of somebody who is surely there.
+CERTAIN = 0.45
 #: Words for things that were named before.
 _PRONOUNS = frozenset(("he", "she", "it", "they", "him", "her", "them"))
 #: What films, and is no thing of the picture in "near the camera".
 _VIEWER = frozenset(("camera", "lens", "viewer", "screen"))
-#: Prepositions before what somebody goes up to; without one in "approaches the car".
-_GOALS = frozenset(("", "to", "towards", "toward"))
-#: Events of whoever goes away from something; and seconds that getting off it takes.
-_PARTS, _BEFORE_PARTING = frozenset(("leave", "walk", "run", "move", "ride", "drive")), 1.5
-#: Verbs of what passes from one to another, and the seconds that it takes.
-_GIVES, _GIVING = frozenset(("give", "hand", "pass", "offer", "take", "return")), 2.0
 #: Labels of things that are hidden by whoever uses them.
 _FURNITURE = GROUPS["furniture"][1] | {"toilet"}
 #: Labels of things that fly or roll.
@@ -93,6 +82,8 @@ class ObjectScorer:
         self._furniture = np.array([label in _FURNITURE for label in labels], float)
         self._mobile = np.array([label in AGENTS or label in _CARRIED for label in labels], np.float32)
         self._agents = agents_among(labels)
+        #: What a classifier of pictures saw of nouns that the detector has no class for, by the noun.
+        self.pictured: dict[str, list[TrackedActor]] = {}
 
     def wanted(self, reading: QueryReading) -> WantedClasses:
         """The classes that the reading's noun stands for; a part ("the bird's beak") is looked for as its whole."""
@@ -148,16 +139,23 @@ class ObjectScorer:
         biggest = max((a.area for a in pool), default=1.0)
         terms = np.array([self._class_term(a, reading, wanted, biggest) for a in pool], float)
         known = np.array([len(a.classes) > 0 for a in pool], bool)
+        if seen := self.pictured.get(reading.noun):
+            there = SpanSet([span for a in seen for span in a.spans])
+            apart = [1 - (a.spans & there).duration / max(a.spans.duration, 1e-6) for a in pool]
+            terms -= ELSEWHEN * np.array(apart)
         if wanted.named and terms[known].max(initial=LEAST) > _CLEAR:
             terms[~known] = np.maximum(terms[~known] - RECOGNISED_ELSE, LEAST)
             if self.is_agent(reading):
                 # Whoever the detector seldom misses is not a large thing that it did not recognise.
-                terms[~known & np.array([a.area >= LARGE and a.id != REGION for a in pool], bool)] = LEAST
+                large = [a.area >= LARGE and a.id not in (REGION, PICTURED) for a in pool]
+                terms[~known & np.array(large, bool)] = LEAST
         return terms
 
     def _class_term(self, actor: TrackedActor, reading: QueryReading, wanted: WantedClasses, biggest: float) -> float:
         if actor.id == REGION:
             return _region_term(actor)
+        if actor.id == PICTURED:
+            return float(np.clip(np.log((actor.strong + 0.03) / 0.6), LEAST, MOST))
         if not reading.noun and reading.kind is None:
             return 0.0
         shape = kind_term(actor, reading.kind, biggest) if reading.kind is not None else -0.5
@@ -199,6 +197,9 @@ class ObjectScorer:
                 # Its own colour chose it; other colours of the sentence may be those of parts ("with the yellow ring").
                 own = out[id(actor)]
                 out[id(actor)] = {k: v for k, v in own.items() if k not in {word for word, _ in reading.colours[1:]}}
+            elif actor.id == PICTURED and not actor.colour.any():
+                # The colours of a part of the picture are not those of the thing in it.
+                out[id(actor)] = {k: v for k, v in out[id(actor)].items() if k not in named}
         return out
 
     def _compare(self, reading: QueryReading, alike: list[TrackedActor], out: dict[int, dict[str, float]]) -> None:
@@ -221,6 +222,8 @@ class ObjectScorer:
         self, actor: TrackedActor, reading: QueryReading, who: dict[str, float], scene: ObservedScene
     ) -> list[Candidate]:
         """See `Scorer.time_candidates`; times together with the other things that the sentence names are added."""
+        if actor.id == PICTURED:
+            return [Candidate(actor, actor.spans, 0.0, {**who, **({"event": WEAK} if reading.events else {})})]
         # The postures that a clause names replace the events of people whose joints are known.
         postures = postures_of(reading, beside=True)
         told = [name for name in postures if tells_time(actor, name)]
@@ -243,15 +246,15 @@ class ObjectScorer:
             made.append(Candidate(actor, actor.spans, 0.0, {**terms, "event": WEAK}))
         if reading.side == "near":
             made += self._large(actor, made)
-        if _ALONE.search(" ".join(reading.words)):
-            made = self._alone(actor, made, scene)
+        if ALONE.search(" ".join(reading.words)):
+            made = without_others(actor, made, [a for a in scene.actors if self._acts(a)])
         for preposition, noun, kind in reading.companions:
             wanted = wanted_classes(noun, kind, self.labels)
             # "The girl's helmet" is looked for as the girl, who is not beside herself, nor beside her own hand.
             own = noun.endswith("'s") or (kind in ("hand", "face") and reading.kind in ("person", "child"))
             own |= noun in _VIEWER and (reading.side == "near" or reading.direction in ("towards", "away"))
-            if wanted.known and noun not in _PRONOUNS and not own:
-                made += self._beside(actor, reading, made, preposition, wanted, scene)
+            if noun not in _PRONOUNS and not own and (wanted.known or noun in self.pictured):
+                made += candidates_beside(actor, reading, made, self._companion(preposition, noun, wanted, scene))
         return made
 
     def _posed(self, actor: TrackedActor, made: list[Candidate], postures: list[str]) -> list[Candidate]:
@@ -264,26 +267,6 @@ class ObjectScorer:
         ]
         return [*parts, Candidate(actor, made[0].spans, 0.0, {**who, "posture": UNPOSED})]
 
-    def _alone(self, actor: TrackedActor, made: list[Candidate], scene: ObservedScene) -> list[Candidate]:
-        """The candidates without the times at which anybody else is there, whether a person or an animal."""
-        own = {id(actor), *(id(m) for m in actor.members)}
-        away = np.ones(len(actor.times), bool)
-        for other in scene.actors:
-            if id(other) in own or other.members or not len(other.classes) or other.strong < CERTAIN:
-                continue
-            if float(other.classes[self._agents].sum()) > 0.5:
-                for span in other.spans:
-                    away &= ~actor.within(span.start, span.end)
-        half = float(np.median(np.diff(actor.times))) / 2 if len(actor.times) > 1 else 0.1
-        runs = [(float(actor.times[a]) - half, float(actor.times[b]) + half) for a, b in events.true_runs(away)]
-        alone = SpanSet([(max(a, 0.0), b) for a, b in runs if b - a >= 0.3])
-        out = []
-        for c in made:
-            spans = c.spans & alone
-            if spans:
-                out.append(replace(c, spans=spans, terms={**c.terms, "beside": c.terms.get("beside", 0.0) + 0.3}))
-        return out or [replace(c, terms={**c.terms, "beside": c.terms.get("beside", 0.0) - 0.5}) for c in made]
-
     def _large(self, actor: TrackedActor, made: list[Candidate]) -> list[Candidate]:
         """Candidates for the times at which an actor is near the camera."""
         runs = large_times(actor)
@@ -292,68 +275,18 @@ class ObjectScorer:
         terms = {**made[0].terms, "side": max(made[0].terms.get("side", 0.0), 0.5)}
         return [Candidate(actor, SpanSet(runs), 0.0, terms)]
 
-    def _beside(
-        self,
-        actor: TrackedActor,
-        reading: QueryReading,
-        made: list[Candidate],
-        preposition: str,
-        wanted: WantedClasses,
-        scene: ObservedScene,
-    ) -> list[Candidate]:
-        """Add to each candidate the term of its time together with a thing; returns candidates for these times."""
-        things = [a for a in scene.actors if len(a.classes) and self._fit(a, wanted) > _LIKELY]
-        if not things:
-            return []
-        together = time_together(actor, things, preposition)
-        held = float((wanted.weights * (self._agents | (self._furniture > 0))).max()) < 0.5
-        if held and "posture" in made[0].terms:
-            return []  # what is at the mouth is hidden by the hand that holds it
-        for c in made:
-            inside = SpanSet(together.runs) & c.spans
-            share = inside.duration / max(c.spans.duration, 1e-6)
-            c.terms["beside"] = c.terms.get("beside", 0.0) + (0.5 if share > 0.5 else -0.2 if share > 0.1 else -0.6)
-        if "posture" in made[0].terms:
-            return []
-        who = {k: v for k, v in made[0].terms.items() if k not in ("event", "direction", "side", "beside")}
-        found = self._times_beside(actor, reading, preposition, wanted, things, together)
-        return [Candidate(actor, SpanSet(times), 0.0, {**who, **terms}) for times, terms in found]
+    def _acts(self, actor: TrackedActor) -> bool:
+        """Whether an actor surely is a person, an animal or a vehicle."""
+        return len(actor.classes) > 0 and actor.strong >= CERTAIN and float(actor.classes[self._agents].sum()) > 0.5
 
-    def _times_beside(
-        self,
-        actor: TrackedActor,
-        reading: QueryReading,
-        preposition: str,
-        wanted: WantedClasses,
-        things: list[TrackedActor],
-        together: TimeTogether,
-    ) -> list[tuple[list[tuple[float, float]], dict[str, float]]]:
-        """The times that an actor's place beside some things tells, each with its terms."""
-        named = [e for e in reading.events if e not in events.WHOLE]
-        away = preposition == "from" and bool(set(reading.events) & _PARTS)
-        if away or ("approach" in named and preposition in _GOALS):
-            ways = [way for way in ways_between(actor, things, away) if way[0] >= actor.span.start]
-            return [([way], {"beside": 0.5, "event": 0.4}) for way in ways[:3]]
-        if preposition == "off" and "leave" in named:
-            times = [(max(a, b - _BEFORE_PARTING), b + 0.3) for a, b in together.runs if b < actor.span.end - 0.3]
-            return [([time], {"beside": 0.5, "event": 0.3}) for time in times]
-        gives = bool(_GIVES & {form for word in reading.words for form in lemmas(word)}) and self._agents_meant(wanted)
-        if gives and preposition in ("to", "from") and set(named) <= {"pick_up"}:
-            # It is done shortly before the two part.
-            close = time_together(actor, things, "").runs
-            ends = [(max(a, b - _GIVING), b) for a, b in close if b < actor.span.end - 0.3]
-            return [([end], {"beside": 0.5, "event": 0.3}) for end in ends]
-        if not together.runs or preposition in ("from", "to", "towards", "off"):
-            return []
-        done = named[0] if named else ""
-        if done not in ("", "pick_up", "put_down", "stand") or (
-            not done and bool((wanted.weights * self._furniture).max() > 0.5)
-        ):
-            return []
-        times = event_times(done, together, actor)
-        if done in ("pick_up", "put_down"):
-            return [([t], {"beside": 0.5, "event": 0.4}) for t in times if t[1] - t[0] > 0.3]
-        return [(times, {"beside": 0.75} | ({"event": 0.0} if reading.events else {}))]
+    def _companion(self, preposition: str, noun: str, wanted: WantedClasses, scene: ObservedScene) -> Companion:
+        """Another thing of the sentence, with the actors of its class, or what a classifier of pictures saw of it."""
+        things = self.pictured.get(noun) or [
+            a for a in scene.actors if len(a.classes) and self._fit(a, wanted) > _LIKELY
+        ]
+        furniture = float((wanted.weights * self._furniture).max())
+        held = max(furniture, float((wanted.weights * self._agents).max())) < 0.5
+        return Companion(preposition, things, self._agents_meant(wanted), furniture > 0.5, held)
 
     def _fit(self, actor: TrackedActor, wanted: WantedClasses) -> float:
         """How well an actor's classes fit a noun, as a log-likelihood ratio."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion.attributes import TrackedActor
-from whenwhere.grounders.motion.events import true_runs
+from whenwhere.grounders.motion.stretches import true_runs
 from whenwhere.overlap import box_iou
 
 #: Prepositions after which two things may be apart by about their size.
