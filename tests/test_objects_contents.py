@@ -122,7 +122,7 @@ def test_without_the_network_such_a_thing_is_no_sure_answer(
 
 
 def test_what_is_only_sometimes_there_is_found_by_what_stands_out() -> None:
-    """A frying pan that the network takes for a wok or a spoon most of the time is likelier than when it is away."""
+    """A pan that the network takes for a wok or a spoon most of the time is likelier than when it is away."""
     faint = seen([0.0] * 8 + [0.04, 0.1, 0.09, 0.1] + [0.0] * 8)
     (part,) = pictured_actors(faint, np.array([7]), index(), [])
     assert part.id == PICTURED and (part.span.start, part.span.end) == (

@@ -225,7 +225,7 @@ def test_a_weakly_seen_event_is_answered_with_the_stay_and_less_surely(scene, gr
 def test_an_empty_scene_lacks_what_the_detector_knows(tmp_path, grounder):
     info = clip(tmp_path / "empty.mp4", 3, [])
     assert grounder.ground(info, GroundingRequest("a dog")).status == "absent"
-    unknown = grounder.ground(info, GroundingRequest("a wombat"))
+    unknown = grounder.ground(info, GroundingRequest("a quokka"))
     assert unknown.status == "unsure" and any("recognised" in w for w in unknown.warnings)
 
 

@@ -13,13 +13,14 @@ import whenwhere
 from whenwhere.errors import ModelError
 from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.motion.attributes import TrackedActor
-from whenwhere.grounders.motion.reading import QueryReading, read_query
+from whenwhere.grounders.motion.query_reading import QueryReading
+from whenwhere.grounders.motion.reading import read_query
 from whenwhere.grounders.objects import ObjectGrounder, grounder, postures
 from whenwhere.grounders.objects.body import CHANGES, HOLDING, Body
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.joints import with_joints
-from whenwhere.grounders.objects.posture_times import posture_spans, tells_time
-from whenwhere.grounders.objects.postures import POSTURES
+from whenwhere.grounders.objects.posture_times import is_contrary, posture_spans, tells_time
+from whenwhere.grounders.objects.postures import POSTURES, all_postures
 from whenwhere.models import joints as estimation
 from whenwhere.models.detectors import package
 from whenwhere.models.joints import JOINTS, open_joints
@@ -43,6 +44,9 @@ ARM_UP = {"left elbow": (0.9, -0.9), "left wrist": (0.9, -1.8)}
 POSED = {
     "raise_arm": ARM_UP,
     "hand_to_face": {"right elbow": (-0.9, 0.9), "right wrist": (-0.3, -0.3)},
+    "spread_arms": {
+        "left elbow": (1.6, 0.05), "left wrist": (2.5, 0.1), "right elbow": (-1.6, 0.05), "right wrist": (-2.5, -0.1)
+    },
     "clap": {"left elbow": (0.6, 1), "right elbow": (-0.6, 1), "left wrist": (0.1, 0.6), "right wrist": (-0.1, 0.6)},
     "point": {"left elbow": (1.6, 0.05), "left wrist": (2.5, 0.1)},
     "sit": {"left knee": (0.6, 2.3), "right knee": (-0.6, 2.3), "left ankle": (0.6, 4), "right ankle": (-0.6, 4)},
@@ -115,7 +119,11 @@ def test_joints_tell_a_posture_whatever_the_size_and_place(name: str, size: floa
 
 
 def test_a_posture_is_not_another_one() -> None:
-    also = {"kneel": {"kneel", "sit"}, "hand_to_face": {"hand_to_face", "raise_arm"}}
+    also = {
+        "kneel": {"kneel", "sit"},
+        "hand_to_face": {"hand_to_face", "raise_arm"},
+        "spread_arms": {"spread_arms", "point"},
+    }
     for name, changed in POSED.items():
         body = Body(np.stack([pose({}), pose(changed)]))
         assert {other for other in POSED if HOLDING[other](body)[1]} == also.get(name, {name}), name
@@ -312,3 +320,29 @@ def test_who_sits_now_and_then_and_never_stands_sits_all_the_time() -> None:
 def test_in_a_close_up_the_shoulders_tell_how_long_a_trunk_is() -> None:
     still, touches = (hidden(pose(p), "hip", "knee", "ankle") for p in ({}, POSED["hand_to_face"]))
     assert times(posture_spans(person([*[still] * 6, *[touches] * 6, *[still] * 6]), "hand_to_face")) == [(1.4, 2.9)]
+
+
+def test_who_is_upright_all_the_time_does_not_lie() -> None:
+    standing, lying = pose({}), pose(POSED["lie"])
+    assert is_contrary(person([standing] * 20), "lie") and is_contrary(person([standing] * 20), "sit")
+    assert not is_contrary(person([lying] * 20), "lie") and not is_contrary(person([standing] * 20), "wave")
+    assert not is_contrary(person([standing] * 10 + [lying] * 10), "lie")
+    hardly = np.full_like(standing, np.nan)
+    assert not is_contrary(person([standing] * 5 + [hardly] * 15), "lie")
+
+
+def test_who_walks_away_does_not_sit_down() -> None:
+    """The shoulders fall in the picture, and all of the body gets smaller."""
+    sits = person([pose({}, at=(200, 100))] * 12 + [pose({}, at=(200, 130))] * 12)
+    assert posture_spans(sits, "sit_down")
+    sits.size = np.where(np.arange(24)[:, None] < 12, 0.3, 0.15) * np.ones((24, 2))
+    assert not posture_spans(sits, "sit_down")
+
+
+@pytest.mark.parametrize(("sentence", "expected"), [
+    ("the man spreads his arms wide", ("spread_arms",)), ("he folds his hands in front of his chest", ("clap",)),
+    ("a woman lifts a barbell over her head", ("raise_arms",)), ("both arms are stretched up", ("raise_arms",)),
+    ("she holds the cup above her head", ("raise_arm",)),
+])  # fmt: skip
+def test_other_words_for_what_the_arms_do(sentence: str, expected: tuple[str, ...]) -> None:
+    assert all_postures(read_query(sentence)) == expected

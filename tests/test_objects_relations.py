@@ -12,19 +12,21 @@ from whenwhere.grounders.motion.abstention import StatusDecision
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.colours import COLOURS
 from whenwhere.grounders.motion.confidence_features import ClipConditions
-from whenwhere.grounders.motion.events import EventSpan
+from whenwhere.grounders.motion.events import EventSpan, event_spans
 from whenwhere.grounders.motion.reading import read_query
 from whenwhere.grounders.motion.reappearance import joined_visits
 from whenwhere.grounders.motion.selection import Selector
+from whenwhere.grounders.motion.stretches import depth_changes
 from whenwhere.grounders.motion.track_scoring import group_actor
 from whenwhere.grounders.objects import ObjectGrounder, confidence, ranking
 from whenwhere.grounders.objects.actors import merged_actors
 from whenwhere.grounders.objects.confidence import DOUBTFUL, POSED, ClassEvidence, grade_by_class
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.labels import agents_among, wanted_classes
-from whenwhere.grounders.objects.presence import without_doubles
+from whenwhere.grounders.objects.presence import stay, without_doubles
 from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.grounders.objects.relations import relative_size, time_together, ways_between
+from whenwhere.grounders.objects.together import without_others
 from whenwhere.models.joints import JOINTS
 from whenwhere.spans import SpanSet
 from whenwhere.store import Cache
@@ -320,3 +322,67 @@ def _index(labels=("dog",)) -> ObjectIndex:
         colours=np.full((n, 5, 13), 1 / 11, np.float32), drift=np.zeros((n, 2), np.float32), cuts=np.zeros(0),
         shots=np.zeros(1, np.int32), jumps=np.zeros((0, 2)), moving=0.0, frames=40, asked=40, warnings=(),
     )  # fmt: skip
+
+
+def sized(sides, end=None, at=(100, 50)):
+    """Somebody whose box has these sides, four times a second, in a video of ten seconds."""
+    n = len(sides)
+    made = actor((80, 40, 120, 60), 0, (n - 1) / 4, label="person")
+    half = np.array(sides, float)[:, None] / 2
+    made.boxes = np.hstack([np.array(at) - half, np.array(at) + half])
+    made.size = np.repeat(2 * half, 2, 1) / [200, 100]
+    return made
+
+
+def test_who_gets_larger_comes_nearer_and_who_gets_smaller_goes_away():
+    still, nearer = [10.0] * 8, np.geomspace(10, 30, 12).tolist()
+    ((start, end, gain),) = depth_changes(sized(still + nearer + [30.0] * 8), nearer=True)
+    assert (start, end) == (pytest.approx(1.9, abs=0.5), pytest.approx(5, abs=0.5)) and gain > 0.9
+    assert not depth_changes(sized(still + nearer), nearer=False)
+    ((start, end, _),) = depth_changes(sized(nearer[::-1] + still), nearer=False)
+    assert start < 0.5 and end == pytest.approx(2.9, abs=0.5)
+    # a pause on the way does not end it
+    assert len(depth_changes(sized(nearer[:6] + [nearer[5]] * 5 + nearer[6:]), nearer=True)) == 1
+    assert not depth_changes(sized(np.linspace(10, 12, 30).tolist()), nearer=True)
+
+
+def test_who_is_near_the_camera_when_the_video_ends_does_not_leave():
+    seated = actor((60, 30, 140, 100), 0, 9.9, label="person")  # touches the lower border all the time
+    assert max(one.quality for one in event_spans(seated, "leave")) < 0
+    going = actor((20, 40, 40, 80), 7, 9.9, label="person", speed=59)  # reaches the right border as it ends
+    assert max(one.quality for one in event_spans(going, "leave")) > 0
+
+
+def test_who_goes_away_through_a_door_leaves_and_comes_back_through_it():
+    away, back = np.geomspace(60, 15, 12).tolist(), np.geomspace(15, 60, 12).tolist()
+    someone = sized([*away, *[15.0] * 6, *back, *[60.0] * 6])
+    leaves = max(event_spans(someone, "leave"), key=lambda one: one.quality)
+    assert leaves.start < 0.6 and leaves.end == pytest.approx(2.8, abs=0.5)
+    (returns,) = [one for one in event_spans(someone, "return") if one.quality == pytest.approx(0.2)]
+    assert returns.start == pytest.approx(2.8, abs=0.5) and returns.end < 6
+
+
+def test_who_runs_away_from_somebody_and_who_does_not():
+    man = actor((20, 30, 50, 90), 0, 9, label="person")
+    dog = actor((50, 70, 80, 90), 0, 2, speed=0.0)
+    dog.times = np.arange(0, 6.01, 0.25)
+    shift = np.clip(dog.times - 2, 0, None) * 25
+    dog.boxes = np.array([50.0, 70, 80, 90]) + np.outer(shift, [1, 0, 1, 0])
+    dog.way = (dog.boxes[:, :2] + dog.boxes[:, 2:]) / 2 / [200, 100]
+    ((start, end),) = ways_between(dog, [man, dog], away=True)
+    assert start == pytest.approx(2, abs=0.6) and end == pytest.approx(6, abs=0.3)
+    assert not ways_between(dog, [man], away=False) and not ways_between(man, [dog], away=True)
+
+
+def test_alone_is_the_time_without_others():
+    girl, man = actor((20, 30, 50, 90), 0, 9, label="person"), actor((120, 30, 150, 90), 3, 6, label="person")
+    (alone,) = without_others(girl, [Candidate(girl, girl.spans, 0.0, {})], [girl, man])
+    assert [(round(s.start, 1), round(s.end, 1)) for s in alone.spans] == [(0.0, 2.9), (6.1, 9.1)]
+    assert alone.terms["beside"] > 0
+    (never,) = without_others(man, [Candidate(man, man.spans, 0.0, {})], [girl, man])
+    assert never.spans == man.spans and never.terms["beside"] < 0
+
+
+def test_cuts_that_are_close_to_each_other_give_no_empty_stay():
+    brief = actor((80, 40, 120, 70), 0.3, 0.8)
+    assert stay(brief, 10.0, np.array([0.5, 0.6]), still=True).duration > 0

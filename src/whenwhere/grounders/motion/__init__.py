@@ -5,6 +5,7 @@ candidates are ranked, and a calibrated confidence decides whether an answer is 
 """
 
 from whenwhere.grounders.motion.grounder import MotionGrounder
-from whenwhere.grounders.motion.reading import QueryReading, read_query
+from whenwhere.grounders.motion.query_reading import QueryReading
+from whenwhere.grounders.motion.reading import read_query
 
 __all__ = ["MotionGrounder", "QueryReading", "read_query"]

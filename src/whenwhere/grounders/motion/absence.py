@@ -10,7 +10,7 @@ import numpy as np
 
 from whenwhere.grounders.motion import kind_model
 from whenwhere.grounders.motion.confidence_features import ClipConditions, clearly_seen, colour_fit
-from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.query_reading import QueryReading
 
 #: Fewest actors that must be clearly seen.
 FEWEST = 3

@@ -18,8 +18,8 @@ from whenwhere.grounders.motion import events, kind_model, lexicon
 from whenwhere.grounders.motion.absence import likeness
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.confidence_features import ClipConditions, confidence_features, unknown_words
+from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.grounders.motion.ranking import runner_up
-from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.records import Status
 
 #: Below this confidence the status is `unsure`: seven in eight such answers would be wrong.

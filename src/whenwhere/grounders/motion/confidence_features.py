@@ -18,8 +18,8 @@ from whenwhere.grounders.motion import event_lexicon, events, kind_model, lexico
 from whenwhere.grounders.motion.attributes import TrackedActor, kind_score
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.grammar import query_tokens
+from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.grounders.motion.ranking import runner_up
-from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.track_scoring import colour_shares
 from whenwhere.overlap import box_intersection, t_iou
 

@@ -1,17 +1,13 @@
 """Which thing or garment each colour of a clause describes."""
 
-from typing import TYPE_CHECKING
-
 from whenwhere.grounders.motion import lexicon as lex
 from whenwhere.grounders.motion.grammar import PREPOSITIONS, is_noun
+from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.grounders.motion.wearers import is_a_place, names_garment, on_another
-
-if TYPE_CHECKING:
-    from whenwhere.grounders.motion.reading import QueryReading
 
 
 def attach_colours(
-    r: "QueryReading", words: list[str], subject: tuple[int, str] | None, others: list[tuple[int, str]]
+    r: QueryReading, words: list[str], subject: tuple[int, str] | None, others: list[tuple[int, str]]
 ) -> None:
     """Add each colour of a clause to the thing or garment that it describes.
 

@@ -19,8 +19,9 @@ from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.colours import COLOURS
 from whenwhere.grounders.motion.confidence_features import ClipConditions
 from whenwhere.grounders.motion.object_candidates import object_rows
+from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.grounders.motion.ranking import MotionScorer, Scorer, rank_candidates, runner_up
-from whenwhere.grounders.motion.reading import QueryReading, read_query
+from whenwhere.grounders.motion.reading import read_query
 from whenwhere.grounders.motion.selection import Selector
 from whenwhere.grounders.motion.track_scoring import actor_groups
 from whenwhere.models.detectors.package import is_installed

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
-from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.grounders.motion.stretches import true_runs
 from whenwhere.grounders.motion.track_scoring import colour_word_share, track_terms
 from whenwhere.overlap import box_iou

@@ -15,7 +15,7 @@ from whenwhere.grounders.motion import events
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.object_candidates import object_candidates
-from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.grounders.motion.reappearance import reappearances
 from whenwhere.grounders.motion.temporal_scoring import time_candidates
 from whenwhere.grounders.motion.track_scoring import actor_groups, track_terms

@@ -19,7 +19,7 @@ from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.colours import COLOURS
 from whenwhere.grounders.motion.confidence_features import ClipConditions
 from whenwhere.grounders.motion.lexicon import mix_of
-from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.grounders.motion.temporal_scoring import EVENT
 from whenwhere.grounders.motion.track_scoring import colour_shares
 from whenwhere.records import Status

@@ -5,7 +5,7 @@ import numpy as np
 from whenwhere.grounders.motion import events, stretches
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate
-from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.spans import Span, SpanSet
 
 #: Weight of the event relative to the other terms; chosen on Stage's `dev` and `val` worlds.

@@ -9,7 +9,7 @@ from whenwhere.grounders.motion import lexicon
 from whenwhere.grounders.motion.attributes import PICTURED, REGION, Memo, TrackedActor, kind_score
 from whenwhere.grounders.motion.colours import COLOURS, COLUMNS
 from whenwhere.grounders.motion.kind_model import kind_probability
-from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.spans import Span, SpanSet
 
 _ZONES = {

@@ -23,8 +23,8 @@ from whenwhere.grounders.motion.confidence_features import (
     confidence_features,
     unknown_words,
 )
+from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.grounders.motion.ranking import is_brief
-from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.selection import grade
 from whenwhere.grounders.objects.actors import STILL
 from whenwhere.grounders.objects.index import ObjectIndex

@@ -3,7 +3,8 @@
 One pass over a video feeds the detector (`index`) and, while the camera stands still, background subtraction
 (`motion.index`); both indices are cached by the video's content, the first by the detector's fingerprint too. A
 sentence is read by the motion grounder's reader, its noun becomes classes of the detector (`labels`), and candidates
-are ranked (`ranking`) and judged (`confidence`).
+are ranked (`ranking`) and judged (`confidence`). Of what the detector has no class for or never saw, a classifier tells
+when pictures show it (`contents`).
 """
 
 from collections import OrderedDict
@@ -19,7 +20,8 @@ from whenwhere.grounders.motion import index as motion_indexing
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.grounder import MORE, MotionGrounder, ground_among
 from whenwhere.grounders.motion.object_changes import COLUMNS as CHANGE_COLUMNS
-from whenwhere.grounders.motion.reading import QueryReading, read_query
+from whenwhere.grounders.motion.query_reading import QueryReading
+from whenwhere.grounders.motion.reading import read_query
 from whenwhere.grounders.motion.selection import Selector
 from whenwhere.grounders.objects import coloured
 from whenwhere.grounders.objects import index as indexing
@@ -127,8 +129,8 @@ class ObjectGrounder:
     def estimate(self, info: VideoInfo, request: GroundingRequest) -> dict[str, int]:
         """The frames that a first question decodes; later ones decode none.
 
-        The first sentence about a coloured thing without a class, or about a posture or gesture, is an exception: it
-        looks at the video once more.
+        The first sentence about a thing without a class, or about a posture or gesture, is an exception: it looks at
+        the video once more.
         """
         seen = [stream_index(info, fps) for fps in (request.sample_fps or indexing.FPS, motion_indexing.FPS)]
         return {"frames": len(np.union1d(*seen)), "calls": 0, "tokens": 0}

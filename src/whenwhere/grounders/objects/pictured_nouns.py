@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import grammar
 from whenwhere.grounders.motion import lexicon as lex
-from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.query_reading import QueryReading
 
 
 def _range(*ends: int) -> frozenset[int]:

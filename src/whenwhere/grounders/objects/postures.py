@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 
 from whenwhere.grounders.motion import grammar
 from whenwhere.grounders.motion.lexicon import lemmas
-from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.query_reading import QueryReading
 
 #: Posture or gesture -> patterns over base forms, checked in this order; `_` stands for up to four words.
 POSTURES: dict[str, tuple[str, ...]] = {

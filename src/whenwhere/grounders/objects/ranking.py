@@ -15,8 +15,8 @@ from whenwhere.grounders.motion.attributes import PICTURED, REGION, TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.colours import COLOURS
 from whenwhere.grounders.motion.lexicon import mix_of
+from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.grounders.motion.ranking import MotionScorer
-from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.reappearance import joined_visits
 from whenwhere.grounders.motion.temporal_scoring import EVENT, time_candidates
 from whenwhere.grounders.motion.track_scoring import kind_term, track_terms
@@ -36,7 +36,7 @@ LEAST, MOST = -3.0, 0.3
 UNRECOGNISED, OTHER_THING, OTHER_AGENT = 0.5, -0.8, -1.6
 #: What a blob that was not recognised loses more if something else clearly is what the noun names, from this term on.
 RECOGNISED_ELSE, _CLEAR = 0.6, -0.6
-#: What a thing loses if the classifier of pictures saw what the noun names at other times only.
+#: What a thing loses if the classifier of pictures surely saw what the noun names at other times only.
 ELSEWHEN = 1.0
 #: Least share of the frame of a person, an animal or a vehicle that the detector would not miss.
 LARGE = 0.01
@@ -142,7 +142,7 @@ class ObjectScorer:
         if seen := self.pictured.get(reading.noun):
             there = SpanSet([span for a in seen for span in a.spans])
             apart = [1 - (a.spans & there).duration / max(a.spans.duration, 1e-6) for a in pool]
-            terms -= ELSEWHEN * np.array(apart)
+            terms -= ELSEWHEN * min(1.0, 2 * max(a.strong for a in seen)) * np.array(apart)
         if wanted.named and terms[known].max(initial=LEAST) > _CLEAR:
             terms[~known] = np.maximum(terms[~known] - RECOGNISED_ELSE, LEAST)
             if self.is_agent(reading):

@@ -9,7 +9,7 @@ from whenwhere.grounders.motion import events
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.lexicon import lemmas
-from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.grounders.motion.stretches import true_runs
 from whenwhere.grounders.objects.relations import TimeTogether, event_times, time_together, ways_between
 from whenwhere.spans import SpanSet
