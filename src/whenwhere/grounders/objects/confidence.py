@@ -116,11 +116,16 @@ class ClassEvidence:
         """The nouns of a sentence of which the detector saw nothing.
 
         Returns:
-            Whether the detector has a class for it, by the noun.
+            Whether the detector seldom misses such a thing, by the noun.
         """
         nouns = [(reading.noun, self.scorer.wanted(reading))]
         nouns += [(noun, wanted_classes(noun, kind, self.scorer.labels)) for _, noun, kind in reading.companions]
-        return {noun: wanted.named for noun, wanted in nouns if not wanted.named or self._missing(wanted)}
+        out = {}
+        for noun, wanted in nouns:
+            seen = float((wanted.weights >= 1.0) @ self.sightings)
+            if self._missing(wanted) or not wanted.named or seen < max(SEEN, SEEN_SHARE * self.frames):
+                out[noun] = self._missing(wanted)
+        return out
 
     def missing_companion(self, reading: QueryReading) -> str:
         """Another thing of the sentence that the detector seldom misses and never saw; "" if there is none."""
@@ -210,6 +215,8 @@ class ClassEvidence:
             verb, unposed = "", ["nobody was seen in the posture that the sentence names"]
         if verb or (named and facts["event"] <= WEAK + 1e-6):
             chance = min(chance, UNREAD_VERB)
+        if best.place is not None and wanted.named and not reading.events:
+            chance = min(chance, UNREAD_VERB)  # a place that changed, while no such thing was recognised
         if best.actor.id == REGION and (wanted.named or not reading.noun):
             chance = min(chance, UNREAD_NOUN)
         if len(best.actor.classes) and not wanted.named and wanted.weights[best.actor.classes.argmax()] <= UNLIKELY:

@@ -166,6 +166,8 @@ AGENTS = GROUPS["vehicle"][1] | GROUPS["animal"][1] | {"person"}
 #: Labels that a detector seldom misses if the thing is there. Small and rare things it misses often: that it never saw
 #: a cake says little, that it never saw a person says much.
 SELDOM_MISSED = AGENTS
+#: Words for people who may ride anything.
+_RIDERS = frozenset(("rider",))
 #: Groups whose members a detector takes for each other.
 _CONFUSED = ("vehicle", "animal", "bag", "drink")
 
@@ -231,7 +233,7 @@ def wanted_classes(noun: str, kind: str | None, labels: tuple[str, ...], modifie
             for i, label in enumerate(labels):
                 if label in members:
                     weights[i], named = 1.0, True
-    if not weights.any() or kind in ("person", "child"):
+    if not weights.any() or kind in ("person", "child") or forms & _RIDERS:
         for i, label in enumerate(labels):
             if kind in ("person", "child", "cyclist") and label == "person":
                 weights[i], named = 1.0, True
