@@ -26,7 +26,7 @@ from whenwhere.grounders.objects.labels import agents_among, wanted_classes
 from whenwhere.grounders.objects.presence import stay, without_doubles
 from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.grounders.objects.relations import relative_size, time_together, ways_between
-from whenwhere.grounders.objects.together import without_others
+from whenwhere.grounders.objects.together import Companion, candidates_beside, without_others
 from whenwhere.models.joints import JOINTS
 from whenwhere.spans import SpanSet
 from whenwhere.store import Cache
@@ -386,3 +386,17 @@ def test_alone_is_the_time_without_others():
 def test_cuts_that_are_close_to_each_other_give_no_empty_stay():
     brief = actor((80, 40, 120, 70), 0.3, 0.8)
     assert stay(brief, 10.0, np.array([0.5, 0.6]), still=True).duration > 0
+
+
+def test_what_is_held_is_missed_at_the_beginning_and_the_end_of_a_stay_too():
+    girl = actor((20, 10, 60, 95), 0, 9, label="person")
+
+    def held(cup, preposition, sentence="a girl holding a cup"):
+        companion = Companion(preposition, [cup], acts=False, furniture=False, held=True)
+        (found,) = candidates_beside(girl, read_query(sentence), [Candidate(girl, girl.spans, 0.0, {})], companion)
+        return [(round(float(s.start), 1), round(float(s.end), 1)) for s in found.spans]
+
+    cup, late = actor((40, 60, 50, 75), 3, 6, label="bottle"), actor((40, 60, 50, 75), 6, 7, label="bottle")
+    assert held(cup, "holding") == [(0.0, 9.1)]
+    assert held(late, "holding") == [(5.6, 9.1)]
+    assert held(cup, "behind") == [(2.6, 6.4)]

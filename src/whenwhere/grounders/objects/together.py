@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whenwhere.grounders.motion import events
-from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.motion.attributes import PICTURED, TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.lexicon import lemmas
 from whenwhere.grounders.motion.query_reading import QueryReading
@@ -16,6 +16,8 @@ from whenwhere.spans import SpanSet
 
 #: Phrases for somebody who is alone.
 ALONE = re.compile(r"\b(alone|(by|on) (him|her|it|them|his|its|their)(self|selves| own))\b")
+#: Words before what somebody holds or uses, and the longest time in seconds for which that is missed.
+_HOLDING, MISSED = frozenset(("", "with", "holding", "carrying", "using")), 4.0
 #: Prepositions before what somebody goes up to; without one in "approaches the car".
 _GOALS = frozenset(("", "to", "towards", "toward"))
 #: Events of whoever goes away from something; and seconds that getting off it takes.
@@ -97,7 +99,19 @@ def _times_beside(
     times = event_times(done, together, actor)
     if done in ("pick_up", "put_down"):
         return [([t], {"beside": 0.5, "event": 0.4}) for t in times if t[1] - t[0] > 0.3]
+    if companion.held and preposition in _HOLDING and all(thing.id != PICTURED for thing in things):
+        times = _held_times(times, actor)
     return [(times, {"beside": 0.75} | ({"event": 0.0} if reading.events else {}))]
+
+
+def _held_times(times: list[tuple[float, float]], actor: TrackedActor) -> list[tuple[float, float]]:
+    """The times of holding a thing, which is missed at the beginning and the end of a stay too."""
+    first, last = times[0], times[-1]
+    if first[0] - actor.span.start < MISSED:
+        first = (actor.span.start, first[1])
+    if actor.span.end - last[1] < MISSED:
+        last = (last[0] if len(times) > 1 else first[0], actor.span.end)
+    return [(first[0], last[1])] if len(times) == 1 else [first, *times[1:-1], last]
 
 
 def without_others(actor: TrackedActor, made: list[Candidate], others: list[TrackedActor]) -> list[Candidate]:
