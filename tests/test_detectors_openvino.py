@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import whenwhere
 from whenwhere.diagnosis import diagnose
 from whenwhere.errors import ModelError
+from whenwhere.models import classifier
 from whenwhere.models.detectors.frozen_graph import cut_graph
 
 PICTURES = np.random.default_rng(3).integers(0, 255, (6, 90, 160, 3), np.uint8)
@@ -92,8 +93,21 @@ def test_a_second_batch_does_not_change_the_first() -> None:
 
 
 def test_doctor_says_what_runs_it() -> None:
-    (found,) = [one for one in diagnose() if one.name == "detector ssd"]
-    assert "on cpu by OpenVINO" in found.found
+    found = {one.name: one for one in diagnose()}
+    assert "on cpu by OpenVINO" in found["detector ssd"].found
+    assert found["joints of people"].state == found["classifier of pictures"].state == "ok"
+    assert "1000 classes" in found["classifier of pictures"].found
+
+
+def test_doctor_says_how_to_mend_a_damaged_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "FILES", {classifier.NETWORK: "0" * 64})
+    classifier.open_classifier.cache_clear()
+    try:
+        (found,) = [one for one in diagnose() if one.name == "networks of [objects]"]
+    finally:
+        classifier.open_classifier.cache_clear()
+    assert found.state == "missing" and "damaged" in found.found and found.mend is not None
+    assert found.mend.startswith("pip install --force-reinstall")
 
 
 def test_openvino_does_not_report_its_use(tmp_path: Path) -> None:

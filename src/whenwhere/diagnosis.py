@@ -45,8 +45,8 @@ class Diagnosis:
 def diagnose() -> list[Diagnosis]:
     """Look at everything that whenwhere needs or can use; takes some seconds, because packages are loaded."""
     return [
-        *_environment(), *_packages(), *_opencv(), *_video(), *_cache(), *_extras(), *_models(), _detector(), _text(),
-        *_browser(),
+        *_environment(), *_packages(), *_opencv(), *_video(), *_cache(), *_extras(), *_models(), _detector(),
+        *_networks(), _text(), *_browser(),
     ]  # fmt: skip
 
 
@@ -142,6 +142,34 @@ def _detector() -> Diagnosis:
     by = f" by {detector.runtime}" if isinstance(detector, SsdDetector) else ""
     runs = f"{len(detector.labels)} classes, on {detector.device}{by}, {detector.batch} pictures at a time"
     return Diagnosis("detector ssd", "ok", f"{runs}; licence {detector.licence}; {detector.source}")
+
+
+def _networks() -> Iterator[Diagnosis]:
+    """The networks of the extra `[objects]` beside the detector, which look at a grey picture."""
+    import numpy as np
+
+    from whenwhere.errors import ModelError
+    from whenwhere.models.classifier import open_classifier
+    from whenwhere.models.joints import open_joints
+
+    grey = np.full((32, 32, 3), 90, np.uint8)
+    mend = "pip install 'whenwhere[objects]'"
+    try:
+        joints = open_joints()
+        if joints is None:
+            yield Diagnosis("joints of people", "missing", "not installed, or OpenVINO cannot run here", mend)
+        else:
+            joints.joints(grey, np.array([[0.0, 0, 32, 32]]))
+            yield Diagnosis("joints of people", "ok", "MoveNet (Lightning), by OpenVINO; licence Apache-2.0")
+        classifier = open_classifier()
+        if classifier is None:
+            yield Diagnosis("classifier of pictures", "missing", "not installed, or OpenVINO cannot run here", mend)
+        else:
+            found = f"EfficientNet-Lite3, {len(classifier.classify(grey))} classes, by OpenVINO; licence Apache-2.0"
+            yield Diagnosis("classifier of pictures", "ok", found)
+    except ModelError as e:
+        found, _, how = str(e).rpartition(": ")
+        yield Diagnosis("networks of [objects]", "missing", found, how)
 
 
 def _text() -> Diagnosis:
