@@ -150,6 +150,7 @@ def test_a_word_is_added_by_one_entry(monkeypatch):
 
 @pytest.mark.parametrize(("sentence", "occurrence"), [
     ("he sits down at the end", -1), ("the bus stops at the end of the video", -1), ("she waves at the beginning", 1),
+    ("at the end of the video the man waves", -1), ("at the beginning, a dog comes in", 1),
     ("a man stands at the end of the street", None), ("the man at the end of the table sits down", None),
 ])  # fmt: skip
 def test_at_the_end_is_the_last_time(sentence, occurrence):
@@ -158,26 +159,26 @@ def test_at_the_end_is_the_last_time(sentence, occurrence):
 
 @pytest.mark.parametrize(("sentence", "colours"), [
     ("the man holds up a white device", [("white", "carried")]), ("a girl throws the blue frob", [("blue", "carried")]),
-    ("a person in a white robe", [("white", "whole")]), ("a man with dark hair", [("dark", "hair")]),
+    ("a man enters the red palace", []), ("a person in a white robe", [("white", "whole")]),
 ])  # fmt: skip
 def test_a_colour_of_an_unknown_thing_is_not_that_of_whoever_holds_it(sentence, colours):
-    found = read_query(sentence).colours
-    assert [c for c in found if c[1] in ("whole", "carried", "hair")] == colours or (colours[0][1] == "whole" and found)
+    assert read_query(sentence).colours == colours
 
 
 @pytest.mark.parametrize(("sentence", "leaves"), [
     ("the man pulls something out of his pocket", False), ("he pulls out a knife", False),
     ("the car pulls out of the drive", True), ("a truck pulls away", True), ("he walks the dog out of the house", True),
+    ("a truck pulls the car away", True),
 ])  # fmt: skip
-def test_pulling_something_out_is_no_leaving(sentence, leaves):
+def test_pulling_something_out_is_not_leaving(sentence, leaves):
     assert ("leave" in read_query(sentence).events) == leaves
 
 
 @pytest.mark.parametrize("sentence", ["a close-up of a cup", "the cup in close-up", "close up on the cup"])
 def test_a_close_up_is_near_the_camera(sentence):
     reading = read_query(sentence)
-    assert (reading.noun, reading.side, reading.events) == ("cup", "near", [])
+    assert (reading.noun, reading.side, reading.events, reading.companions) == ("cup", "near", [], [])
 
 
-def test_a_material_is_no_other_thing():
+def test_a_material_is_not_another_thing():
     assert read_query("a glass bowl").companions == []

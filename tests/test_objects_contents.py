@@ -1,6 +1,7 @@
 """What a classifier of pictures adds to a detector: things without a class, animals that were missed, and when."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from whenwhere.grounders.objects.confidence import ClassEvidence
 from whenwhere.grounders.objects.contents import WINDOWS, pictured_actors
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.labels import agents_among
-from whenwhere.grounders.objects.pictured_nouns import columns_of
+from whenwhere.grounders.objects.pictured_nouns import classes_of
 from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.models import classifier as classifying
 from whenwhere.models.classifier import open_classifier
@@ -92,9 +93,9 @@ def test_a_damaged_network_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) ->
 def test_nouns_mean_classes_of_pictures(noun: str, modifier: str, some: str, none: str) -> None:
     network = open_classifier()
     assert network is not None
-    found = {network.names[i][0] for i in columns_of(noun, modifier, network.names)}
+    found = {network.names[i][0] for i in classes_of(noun, modifier, network.names)}
     assert some in found and none not in found
-    assert not len(columns_of("happiness", "", network.names)) and not len(columns_of("", "", network.names))
+    assert not len(classes_of("happiness", "", network.names)) and not len(classes_of("", "", network.names))
 
 
 @pytest.mark.parametrize(("sentence", "spans"), [
@@ -118,7 +119,7 @@ def test_without_the_network_such_a_thing_is_no_sure_answer(
 ) -> None:
     monkeypatch.setattr(grounder, "open_classifier", lambda: None)
     found = ObjectGrounder(PaintedDetector, Cache(tmp_path)).ground(pages, GroundingRequest("a crossword puzzle"))
-    assert found.status == "unsure" or found.confidence <= 0.4
+    assert found.status == "unsure"
 
 
 def test_what_is_only_sometimes_there_is_found_by_what_stands_out() -> None:
@@ -150,23 +151,58 @@ def test_a_track_of_a_wrong_class_is_the_thing_that_is_asked_for() -> None:
     guitar = actor((80, 40, 120, 70), 3, 6, label="bottle")
     found = seen([0.0] * 20) | {
         "tracks": np.array([0, 0]),
-        "track_kinds": np.full((2, 24), 7, np.uint16) * (np.arange(24) == 0),
-        "track_shares": np.array([[150] + [0] * 23, [100] + [0] * 23], np.uint8),
+        "track_classes": np.full((2, 24), 7, np.uint16) * (np.arange(24) == 0),
+        "track_probabilities": np.array([[150] + [0] * 23, [100] + [0] * 23], np.uint8),
     }
     (track,) = pictured_actors(found, np.array([7]), index(), [guitar])
     assert track.span == guitar.span and not len(track.classes) and track.strong == pytest.approx(0.49, abs=0.01)
 
 
-def test_a_dog_that_the_detector_never_saw_is_absent_unless_the_classifier_is_sure() -> None:
-    nothing = ObjectIndex.__new__(ObjectIndex)
-    nothing.__dict__.update(vars(index()))
+class Sure:
+    """A classifier that sees a dog in every picture, with a probability."""
+
+    fingerprint, names = "sure-1", classifying.picture_classes()
+
+    def __init__(self, probability: float) -> None:
+        self.probability, self.asked = probability, 0
+
+    def classify(self, picture: np.ndarray) -> np.ndarray:
+        self.asked += 1
+        found = np.zeros(len(self.names), np.float32)
+        found[[name[0] for name in self.names].index("beagle")] = self.probability
+        return found
+
+
+@pytest.mark.parametrize(("probability", "status"), [(0.9, "answered"), (0.5, "absent")])
+def test_a_dog_that_the_detector_never_saw_is_absent_unless_the_classifier_is_sure(
+    pages: VideoInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, probability: float, status: str
+) -> None:
+    monkeypatch.setattr(grounder, "open_classifier", lambda: Sure(probability))
+    found = ObjectGrounder(PaintedDetector, Cache(tmp_path)).ground(pages, GroundingRequest("a dog"))
+    assert found.status == status
+
+
+@pytest.mark.parametrize(("sentence", "asked"), [
+    ("the dog comes towards the camera", False), ("a person", False), ("a crossword or a dog", True),
+    ("a person walks after a spider web appears", True), ("no crossword puzzle", True),
+])  # fmt: skip
+def test_the_classifier_is_asked_about_all_clauses_and_not_about_the_camera(
+    pages: VideoInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentence: str, asked: bool
+) -> None:
+    network = Sure(0.9)
+    monkeypatch.setattr(grounder, "open_classifier", lambda: network)
+    if "camera" in sentence:
+        monkeypatch.setattr(ClassEvidence, "missed", lambda self, reading: {"camera": False})
+    ObjectGrounder(PaintedDetector, Cache(tmp_path)).ground(pages, GroundingRequest(sentence))
+    assert bool(network.asked) == asked
+
+
+def test_what_the_classifier_saw_is_nothing_else() -> None:
     scorer = ObjectScorer(LABELS)
-    evidence = ClassEvidence(nothing, scorer)
-    reading = read_query("a dog on a skateboard")
-    assert evidence.never_seen(reading) and evidence.missed(reading)["dog"]
-    assert contents.DOUBLY_SURE > contents.THERE
-    scorer.pictured = {"dog": [actor((80, 40, 120, 70), 3, 6)]}
-    assert not evidence.never_seen(reading)
+    part = replace(actor((80, 40, 120, 70), 3, 6), id=PICTURED, classes=np.zeros(0, np.float32))
+    scorer.pictured = {"guitar": [part]}
+    terms = [float(scorer.class_terms(read_query(sentence), [part])[0]) for sentence in ("a guitar", "a dog")]
+    assert terms[0] > -1 and terms[1] == -3
 
 
 def index() -> ObjectIndex:
@@ -182,19 +218,30 @@ def index() -> ObjectIndex:
 
 def seen(level: list[float], windows: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """What a classifier said twice a second: class 7 with these probabilities, in some windows more than in others."""
-    shares = np.outer(level, np.ones(len(WINDOWS)) if windows is None else windows)
+    chances = np.outer(level, np.ones(len(WINDOWS)) if windows is None else windows)
     kept = np.zeros((len(level), len(WINDOWS), 24), np.uint8)
-    kept[..., 0] = np.round(255 * shares)
-    kinds = np.zeros(kept.shape, np.uint16)
-    kinds[..., 0] = 7
+    kept[..., 0] = np.round(255 * chances)
+    classes = np.zeros(kept.shape, np.uint16)
+    classes[..., 0] = 7
     return {
-        "times": np.arange(len(level)) / contents.FPS, "kinds": kinds, "shares": kept, "tracks": np.zeros(0, np.int32),
-        "track_kinds": np.zeros((0, 24), np.uint16), "track_shares": np.zeros((0, 24), np.uint8),
+        "times": np.arange(len(level)) / contents.FPS, "classes": classes, "probabilities": kept,
+        "tracks": np.zeros(0, np.int32), "track_classes": np.zeros((0, 24), np.uint16),
+        "track_probabilities": np.zeros((0, 24), np.uint8),
     }  # fmt: skip
 
 
 def test_only_tracks_of_what_does_not_act_are_looked_at(pages: VideoInfo) -> None:
     network = open_classifier()
     assert network is not None
-    found = contents.build_contents(pages, index(), agents_among(LABELS), network)
-    assert len(found["times"]) == 22 and found["kinds"].shape == (22, 6, 24) and not len(found["tracks"])
+    times = np.tile(np.arange(0, 5, 0.25), 2)
+    n = len(times) // 2
+    tracked = replace(
+        index(), track=np.repeat([0, 1], n).astype(np.int32), times=times,
+        boxes=np.tile([10.0, 20, 110, 90], (2 * n, 1)),
+        colours=np.zeros((2 * n, 5, 13), np.float32), scores=np.full(2 * n, 0.8, np.float32),
+        drift=np.zeros((2 * n, 2), np.float32), shots=np.zeros(2, np.int32),
+        classes=np.eye(len(LABELS), dtype=np.float32)[[LABELS.index("dog"), LABELS.index("bottle")]],
+    )  # fmt: skip
+    found = contents.build_contents(pages, tracked, agents_among(LABELS), network)
+    assert len(found["times"]) == 22 and found["classes"].shape == (22, 6, 24)
+    assert found["tracks"].tolist() == [1] * 4  # the bottle, four times

@@ -341,6 +341,7 @@ def test_who_walks_away_does_not_sit_down() -> None:
 
 @pytest.mark.parametrize(("sentence", "expected"), [
     ("the man spreads his arms wide", ("spread_arms",)), ("he folds his hands in front of his chest", ("clap",)),
+    ("spreads butter on his arm", ()), ("her hands are held", ()),
     ("a woman lifts a barbell over her head", ("raise_arms",)), ("both arms are stretched up", ("raise_arms",)),
     ("she holds the cup above her head", ("raise_arm",)),
 ])  # fmt: skip

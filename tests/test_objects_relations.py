@@ -26,7 +26,7 @@ from whenwhere.grounders.objects.labels import agents_among, wanted_classes
 from whenwhere.grounders.objects.presence import stay, without_doubles
 from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.grounders.objects.relations import relative_size, time_together, ways_between
-from whenwhere.grounders.objects.together import Companion, candidates_beside, without_others
+from whenwhere.grounders.objects.together import ALONE, Companion, candidates_beside, without_others
 from whenwhere.models.joints import JOINTS
 from whenwhere.spans import SpanSet
 from whenwhere.store import Cache
@@ -400,3 +400,18 @@ def test_what_is_held_is_missed_at_the_beginning_and_the_end_of_a_stay_too():
     assert held(cup, "holding") == [(0.0, 9.1)]
     assert held(late, "holding") == [(5.6, 9.1)]
     assert held(cup, "behind") == [(2.6, 6.4)]
+
+
+def test_a_thing_that_is_there_twice_is_not_there_in_between():
+    girl, guitar = actor((20, 10, 60, 95), 0, 9, label="person"), actor((40, 60, 50, 75), 0, 9, label="bottle")
+    guitar.spans = SpanSet([(0, 2), (7, 9)])
+    runs = time_together(girl, [guitar], "with").runs
+    assert [(round(a, 1), round(b, 1)) for a, b in runs] == [(0.0, 2.4), (6.6, 9.1)]
+
+
+@pytest.mark.parametrize(("sentence", "alone"), [
+    ("the girl is alone in the picture", True), ("he stands by himself", True), ("a man on his own", True),
+    ("she puts on her own jacket", False), ("a dog on its own leash", False),
+])  # fmt: skip
+def test_phrases_for_somebody_who_is_alone(sentence, alone):
+    assert bool(ALONE.search(sentence)) == alone

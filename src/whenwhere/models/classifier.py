@@ -52,6 +52,29 @@ class PictureClassifier:
 
 
 @lru_cache(maxsize=1)
+def classifier_is_whole() -> bool:
+    """Whether the classifier is installed, without opening it.
+
+    Raises:
+        ModelError: Its files are damaged.
+    """
+    return is_installed() and package_folder(FILES).is_dir()
+
+
+@lru_cache(maxsize=1)
+def picture_classes() -> tuple[tuple[str, ...], ...]:
+    """The names of each class that the classifier of the extra `[objects]` knows; none where it is not installed.
+
+    Raises:
+        ModelError: The package is damaged.
+    """
+    if not is_installed():
+        return ()
+    lines = (package_folder({NAMES: FILES[NAMES]}) / NAMES).read_text(encoding="utf-8").splitlines()
+    return tuple(tuple(name.strip().lower() for name in line.split(",")) for line in lines)
+
+
+@lru_cache(maxsize=1)
 def open_classifier() -> PictureClassifier | None:
     """The classifier of the extra `[objects]`, opened once; None where the package or OpenVINO is not installed.
 
@@ -61,10 +84,7 @@ def open_classifier() -> PictureClassifier | None:
     openvino = load_openvino() if is_installed() else None
     if openvino is None:
         return None
-    folder = package_folder(FILES)
-    lines = (folder / NAMES).read_text(encoding="utf-8").splitlines()
-    names = [tuple(name.strip().lower() for name in line.split(",")) for line in lines]
     try:
-        return PictureClassifier(compile_file(openvino, folder / NETWORK, 1), names)
+        return PictureClassifier(compile_file(openvino, package_folder(FILES) / NETWORK, 1), picture_classes())
     except RuntimeError:
         return None

@@ -70,8 +70,12 @@ def attach_colours(
             continue  # "an adult in a black hat is next to another adult in a red hat"
         if words[i + 1 : i + 2] == ["one"] and subject is not None and i > subject[0]:
             continue  # "the white car overtakes the black one"
-        if place is None and colour != "blonde" and subject is not None and _is_an_object(words, i, subject[0]):
-            place = "carried"  # "holds up a white device": of a noun that the lexicon lacks
+        verb = _verb_before(words, i, subject[0]) if place is None and subject is not None else None
+        if verb is not None and colour != "blonde":
+            # Of a noun that the lexicon lacks: "holds up a white device", but not "enters the red palace".
+            if not _HOLDS & set(lex.lemmas(verb)):
+                continue
+            place = "carried"
         if place is None:
             place = "hair" if colour == "blonde" else "whole"
         if colour == "blonde" and r.kind == "person":
@@ -88,15 +92,24 @@ def attach_colours(
         target.append(("denim", "lower"))
 
 
-def _is_an_object(words: list[str], i: int, subject: int) -> bool:
-    """Whether a colour describes what follows a verb behind the subject: "a", "the" and such, a colour and a word.
+#: Verbs after which an unknown thing is one that somebody has in the hand.
+_HOLDS = frozenset({
+    "hold", "carry", "show", "throw", "take", "give", "hand", "pick", "lift", "raise", "drop", "push", "pull", "bring",
+    "catch", "wave", "swing", "toss", "put", "grab", "use",
+})  # fmt: skip
+
+
+def _verb_before(words: list[str], i: int, subject: int) -> str | None:
+    """The verb of whose object a colour is, as in "holds up a white device"; None if it may describe the subject.
 
     Args:
         words: The words of a clause.
         i: Position of the colour.
         subject: Position of the subject.
     """
-    before = words[i - 1 : i] + words[i - 2 : i - 1]
-    if i < subject + 3 or i + 1 >= len(words) or before[0] not in ("a", "an", "the", "his", "her", "some", "something"):
-        return False
-    return before[1] not in PREPOSITIONS - {"up", "down"} and before[1] not in ("wearing", "wears", "and", ",")
+    if i < subject + 3 or i + 1 >= len(words) or words[i - 1] not in ("a", "an", "the", "his", "her", "some"):
+        return None
+    at = i - 3 if words[i - 2] in ("up", "down", "out", "away") else i - 2
+    if at <= subject or words[at] in PREPOSITIONS or words[at] in ("wearing", "wears", "is", "are", "was", "and", ","):
+        return None
+    return words[at]

@@ -27,9 +27,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "leave": (
         "(leave|exit|depart|disappear|vanish|scram|scarper)",
         # but not "pulls a knife out" and "pulls out a knife"
-        "(?!(pull|bring|carry|sweep|push) (out )?(a|an|the|his|her|its|something|it) )"
-        "({M}) _ (out(?! from)|away(?! from (us|me|the))|off|offscreen|offstage)",
-        "(?!pull out (a|an|the|his|her|something) )"
+        "({M}) _ (away(?! from (us|me|the))|off|offscreen|offstage)",
+        "(?!(pull|bring|carry|sweep|push) (out )?(a|an|the|his|her|its|something|it) )({M}) _ out(?! from)",
+        "(?!pull out (a|an|the|his|her|its|something) )"
         "({M}|be) (out(?! from)|away(?! from (us|me|the))|off|offscreen|offstage)",
         "(drive|pull|set) off", "go from view",
         "out of (the )?(picture|frame|view|scene|image|video|shot|room|sight)",
@@ -47,7 +47,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
         ")?(left|right|top|bottom|other|edge|side|upper|lower))",
     ),
     "stop": ("(stop|park|halt|brake|pause)", "pull (over|up|in)", "come to a", "(slow|draw) (down|up)"),
-    "start": ("(start|begin) (to )?(move|walk|run|drive|ride|go)?", "(set|move|pull) (off|out|away)",
+    "start": ("(start|begin) (to )?(move|walk|run|drive|ride|go)?",
+        "(set|move|pull) (off|out(?! (a|an|the|his|her|its|something) )|away)",
         "take off(?! (the|a|an|his|her|their|its|my)( |$))"),
     "jump": ("(jump|leap|hop|bounce)",),
     "turn": ("turn (around|round|back|left|right|to|toward|towards|away|into|off)",

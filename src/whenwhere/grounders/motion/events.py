@@ -160,7 +160,8 @@ def _return(actor: TrackedActor) -> list[EventSpan]:
         if previous.shift @ way.shift < 0 and np.abs(way.shift).max() > 0.08:
             out.append(EventSpan(way.start, way.end, 0.0))
     for away in depth_spans(actor, nearer=False):
-        back = next((p for p in depth_spans(actor, nearer=True) if p.start > away.end - 0.3), None)
+        later = (p for p in depth_spans(actor, nearer=True) if p.start > away.end - 0.3)
+        back = min(later, key=lambda p: p.start, default=None)
         if back is not None and back.start - away.end < LONGEST_AWAY:
             out.append(EventSpan(away.end, min(back.end, back.start + 1.0), 0.2))
     # The earlier visit may not have been seen, or not as the same actor: then the return is an entry.

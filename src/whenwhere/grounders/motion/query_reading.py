@@ -59,6 +59,11 @@ class QueryReading:
     unapplied: list[str] = field(default_factory=list)
     words: tuple[str, ...] = ()
 
+    def clauses(self) -> "list[QueryReading]":
+        """The readings of all clauses: itself, those that "or" offers, and the one beside it."""
+        others = [*self.alternatives, *([self.relation[1]] if self.relation is not None else [])]
+        return [self, *(one for other in others for one in other.clauses())]
+
     @property
     def usable(self) -> bool:
         """Whether anything was understood that could tell one thing from another."""

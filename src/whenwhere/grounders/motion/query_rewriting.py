@@ -127,11 +127,16 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\bis takes away\b", "is taken away"),
     (r"\bset(?:s|ting)? (?=the |a |an |it |this |that |something )", "puts down "),
     (r"\b(?:plonk|plop|dump|deposit|rest|stow)(?:s|ing|ed)? (?=the |a |an |it |this |that )", "puts down "),
-    (r"^(both|two|his|her|the) (arms|hands) (?:are|is) (?:(?:stretched|raised|held|lifted|thrown|up)(?: |$))+"
-     r"(?:up|high|in the air|above \S+ heads?|over \S+ heads?)?$", r"a person raises both \2"),
+    (r"^(both|two|his|her|the) (arms|hands) (?:are|is) "
+     r"(?:(?:raised|lifted|thrown|up)(?: up| high| in the air)?|"
+     r"(?:stretched|held) (?:up|high|in the air|(?:above|over) \S+ heads?))$", r"a person raises both \2"),
+    (r"\b(at|in|near) the (very )?(beginning|start|end) of (?:the|this) (?:video|clip|film|movie|footage)\b,?",
+     r"\1 the \3"),
     # a close-up is a thing that is near the camera
-    (r"^(?:(?:a|the|in) )?(?:extreme |tight )?close[- ]?up(?: shot| view)? (?:of|on) (.+)$", r"\1 right at the camera"),
-    (r"^(.+?),? (?:is |are )?(?:shown |seen |filmed )?(?:in (?:a )?close[- ]?up|up close)$", r"\1 right at the camera"),
+    (r"^(?:(?:an?|the|in) )?(?:extreme |tight )?close[- ]?up(?: shot| view)? (?:of|on) (.+)$",
+     r"\1 in front of the camera"),
+    (r"^(.+?),? (?:is |are )?(?:shown |seen |filmed )?(?:in (?:a )?close[- ]?up|up close)$",
+     r"\1 in front of the camera"),
     # colours, repetition, age
     (r",? (?:of|in) an? (\S+(?: \S+)?) (?:colour|color|shade|tone)\b", r" that is \1"),
     (r"\bonce (?:more|again)\b|\bone more time\b|\ba second time\b|\banother time\b|\bfor another\b", "again"),

@@ -94,6 +94,8 @@ def _read_clause(words: list[str]) -> QueryReading:
     if held and r.object is not None and not is_a_place(words, words.index(r.object.noun)):
         r.colours += [(c, "carried") for c, _ in r.object.colours]
     _places(r, words, text)
+    if r.side == "near" or r.direction in ("towards", "away"):
+        r.companions = [c for c in r.companions if c[1] not in _VIEWER]
     _numbers(r, words, subject)
     for w in words:
         for form in lex.lemmas(w):
@@ -120,6 +122,8 @@ def _read_clause(words: list[str]) -> QueryReading:
     return r
 
 
+#: Words for the camera, which is not a thing in the picture in "near the camera".
+_VIEWER = frozenset({"camera", "lens", "viewer", "screen"})
 #: Putting garments on and off, which is no putting down or taking away.
 _DRESSES = re.compile(r"\bput on\b|\btake off\b|\b(put|take) .* (on|off)$")
 
@@ -258,10 +262,7 @@ def _goes(events: list[str], words: list[str]) -> bool:
 
 
 #: "He sits down at the end": the last time that he does so.
-_FIRST_OR_LAST = re.compile(
-    r"\b(?:at|in|near|right at) the (?:very )?(?:beginning|start|(?P<end>end))"
-    r"(?: of (?:the|this) (?:video|clip|film|movie|footage|scene|recording))?$"
-)
+_FIRST_OR_LAST = re.compile(r"\b(?:at|in|near) the (?:very )?(?:beginning|start|(?P<end>end))$")
 
 
 def _numbers(r: QueryReading, words: list[str], subject: tuple[int, str] | None) -> None:
@@ -283,7 +284,7 @@ def _numbers(r: QueryReading, words: list[str], subject: tuple[int, str] | None)
                 r.order = lex.ORDINALS[w]
         elif w == "again" and not {"turn_back", "return"} & set(r.events):
             r.occurrence = r.occurrence or 2
-    if r.events and r.occurrence is None and (when := _FIRST_OR_LAST.search(" ".join(words))):
+    if r.events and r.occurrence is None and (when := _FIRST_OR_LAST.search(" ".join(words).rstrip(" ,"))):
         r.occurrence = -1 if when["end"] else 1
     if subject is not None:
         at = subject[0]

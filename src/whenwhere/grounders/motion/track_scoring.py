@@ -61,7 +61,7 @@ def track_terms(
     if reading.sleeves is not None:
         skin = np.array([a.share("skin", slice(1, 3)) for a in pool])
         columns["sleeves"] = np.clip((skin - 0.12) * 6, -0.7, 0.7) * (1 if reading.sleeves == "short" else -1)
-    if (reading.size is not None or reading.child) and reading.side not in ("near", "far"):
+    if n and (reading.size is not None or reading.child) and reading.side not in ("near", "far"):
         # Near the camera a child is bigger than whoever stands far off.
         sign = -1 if reading.size == "small" or reading.child else 1
         # "The big ball" is big for a ball.

@@ -138,6 +138,11 @@ class ClassEvidence:
                 return noun
         return ""
 
+    @property
+    def _pictured_words(self) -> frozenset[str]:
+        """The words of the things that a classifier of pictures saw."""
+        return frozenset(word for noun in self.scorer.pictured for word in noun.split())
+
     def _missing(self, wanted: WantedClasses) -> bool:
         strict = np.flatnonzero(wanted.weights >= 1.0)
         if not wanted.named or not self.frames:
@@ -170,7 +175,8 @@ class ClassEvidence:
         if best.actor.id == REGION:
             # Its first colour chose it; the others may be those of its parts.
             reading = replace(reading, colours=reading.colours[:1])
-        facts = confidence_features(sentence, reading, made, around)
+        known = " ".join("thing" if word in self._pictured_words else word for word in sentence.split())
+        facts = confidence_features(known, reading, made, around)
         wanted = self.scorer.wanted(reading)
         margin = None if facts["alone"] else facts["margin"]
         gone = self.never_seen(reading)
@@ -245,9 +251,9 @@ class ClassEvidence:
     ) -> list[str]:
         """Reasons for doubt about the best candidate, as sentences."""
         out = []
-        if not reading.usable:
+        if not reading.usable and reading.noun not in self.scorer.pictured:
             out.append("no word of the sentence names something that can be recognised")
-        if words := unknown_words(sentence):
+        if words := [word for word in unknown_words(sentence) if word not in self._pictured_words]:
             out.append(f"these words were not understood and were ignored: {', '.join(words)}")
         if best.actor.id == PICTURED:
             out.append(f"{reading.noun} was seen in the picture as a whole, and its place is rough")

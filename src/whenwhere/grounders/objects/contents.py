@@ -22,7 +22,7 @@ from whenwhere.spans import SpanSet
 from whenwhere.video import VideoInfo, stream_frames
 
 #: Version of the stored arrays; raise it if their meaning changes.
-VERSION = 1
+VERSION = 2
 #: Pictures per second that are looked at.
 FPS = 2.0
 #: The windows, xyxy as shares of the picture: all of it, its middle and its corners.
@@ -33,9 +33,10 @@ WINDOWS = np.array([
 _KEPT = 24
 #: Most tracks whose boxes are looked at, how often each, the room around a box, and its least side in pixels.
 _TRACKS, _LOOKS, _ROOM, _SIDE = 40, 4, 1.2, 16
-#: Least probability at which something is taken to be there, that of a track, and the least one of what stands out: of
-#: what is a multiple of the usual one, as it mostly is of things that are only there for a while.
-THERE, TRACK, STANDS_OUT, _MULTIPLE = 0.2, 0.25, 0.08, 6.0
+#: Least probability at which something is taken to be there, and that at which a track is it.
+THERE, TRACK = 0.2, 0.25
+#: A lower probability counts too if it is this multiple of the median one: the thing is there only for a while.
+STANDS_OUT, _MULTIPLE = 0.08, 6.0
 #: Least probability of a person, an animal or a vehicle that the detector never saw.
 DOUBLY_SURE = 0.75
 #: Share of the highest probability at which it still is there, and the gaps in seconds that are bridged.
@@ -61,9 +62,9 @@ def build_contents(
         progress: Called with the share of the video that is done, in 0-1, now and then.
 
     Returns:
-        `times`, shape (n,). `kinds` and `shares`, shape (n, 6, 24): the likeliest classes of each window and their
-        probabilities in 255ths. `tracks`, shape (m,), numbers of tracks, with `track_kinds` and `track_shares` of
-        shape (m, 24) in the same way.
+        `times`, shape (n,). `classes` and `probabilities`, shape (n, 6, 24): the likeliest classes of each window and
+        their probabilities in 255ths. `tracks`, shape (m,), numbers of tracks, with `track_classes` and
+        `track_probabilities` of shape (m, 24) in the same way.
     """
     looks = _track_looks(index, agents)
     times: list[float] = []
@@ -74,9 +75,10 @@ def build_contents(
         size = np.array([picture.shape[1], picture.shape[0]] * 2)
         seen = [_likeliest(classifier.classify(_part(picture, window * size))) for window in WINDOWS]
         times.append(t)
-        rows.append((np.stack([kinds for kinds, _ in seen]), np.stack([shares for _, shares in seen])))
-        while looks and looks[0][0] <= t + 0.5 / FPS:
-            _, track, box = looks.pop(0)
+        rows.append(
+            (np.stack([classes for classes, _ in seen]), np.stack([probabilities for _, probabilities in seen]))
+        )
+        for track, box in looks.get(round(t * FPS), ()):
             box = _roomy(box * picture.shape[1] / info.width, size[:2])
             if (box[2:] - box[:2]).min() >= _SIDE:
                 tracks.append(track)
@@ -86,27 +88,33 @@ def build_contents(
     shape = (len(times), len(WINDOWS), _KEPT)
     return {
         "times": np.array(times),
-        "kinds": np.array([kinds for kinds, _ in rows], np.uint16).reshape(shape),
-        "shares": np.array([shares for _, shares in rows], np.uint8).reshape(shape),
+        "classes": np.array([classes for classes, _ in rows], np.uint16).reshape(shape),
+        "probabilities": np.array([probabilities for _, probabilities in rows], np.uint8).reshape(shape),
         "tracks": np.array(tracks, np.int32),
-        "track_kinds": np.array([kinds for kinds, _ in crops], np.uint16).reshape(len(tracks), _KEPT),
-        "track_shares": np.array([shares for _, shares in crops], np.uint8).reshape(len(tracks), _KEPT),
+        "track_classes": np.array([classes for classes, _ in crops], np.uint16).reshape(len(tracks), _KEPT),
+        "track_probabilities": np.array([probabilities for _, probabilities in crops], np.uint8).reshape(
+            len(tracks), _KEPT
+        ),
     }
 
 
-def _track_looks(index: ObjectIndex, agents: NDArray[np.bool_]) -> list[tuple[float, int, NDArray[np.float64]]]:
-    """(time, track, box) of the sightings that are looked at, in order of time."""
+def _track_looks(index: ObjectIndex, agents: NDArray[np.bool_]) -> dict[int, list[tuple[int, NDArray[np.float64]]]]:
+    """The (track, box) of the sightings that are looked at, by the number of the picture that is nearest in time."""
+    looks: dict[int, list[tuple[int, NDArray[np.float64]]]] = {}
     if not len(index.classes):
-        return []
+        return looks
     weight = np.bincount(index.track, weights=index.scores, minlength=len(index.classes))
     weight = np.where(agents[index.classes.argmax(1)], -1.0, weight)
-    looks = []
+    picture = np.round(index.times * FPS).astype(int)
+    off = np.abs(index.times - picture / FPS)
     for track in np.argsort(-weight, kind="stable")[:_TRACKS].tolist():
+        if weight[track] <= 0:
+            break
         at = np.flatnonzero(index.track == track)
-        if weight[track] > 0:
-            for row in at[np.linspace(0, len(at) - 1, _LOOKS + 2).round().astype(int)[1:-1]].tolist():
-                looks.append((float(index.times[row]), track, index.boxes[row]))
-    return sorted(looks, key=lambda look: look[0])
+        at = at[off[at] <= off[at].min() + 0.05]  # a fast thing is elsewhere between two pictures
+        for row in np.unique(at[np.linspace(0, len(at) - 1, _LOOKS).round().astype(int)]).tolist():
+            looks.setdefault(int(picture[row]), []).append((track, index.boxes[row]))
+    return looks
 
 
 def _part(picture: NDArray[np.uint8], box: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -120,18 +128,18 @@ def _roomy(box: NDArray[np.float64], size: NDArray) -> NDArray[np.float64]:
     return np.concatenate([(centre - half).clip(0, size), (centre + half).clip(0, size)])
 
 
-def _likeliest(shares: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    kinds = np.argsort(-shares, kind="stable")[:_KEPT]
-    return kinds.astype(np.uint16), np.round(255 * shares[kinds]).clip(0, 255).astype(np.uint8)
+def _likeliest(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    classes = np.argsort(-probabilities, kind="stable")[:_KEPT]
+    return classes.astype(np.uint16), np.round(255 * probabilities[classes]).clip(0, 255).astype(np.uint8)
 
 
-def _chance(kinds: NDArray, shares: NDArray, columns: NDArray[np.intp]) -> NDArray[np.float64]:
-    """The probability that a window shows any of some classes, for kinds and shares of shape (..., 24)."""
-    return np.asarray((np.isin(kinds, columns) * (shares / 255.0)).sum(-1))
+def _chance(classes: NDArray, probabilities: NDArray, wanted: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The probability that a window shows any of some classes, for classes and shares of shape (..., 24)."""
+    return np.asarray((np.isin(classes, wanted) * (probabilities / 255.0)).sum(-1))
 
 
 def pictured_actors(
-    found: dict[str, NDArray], columns: NDArray[np.intp], index: ObjectIndex, recognised: list[TrackedActor]
+    found: dict[str, NDArray], wanted: NDArray[np.intp], index: ObjectIndex, recognised: list[TrackedActor]
 ) -> list[TrackedActor]:
     """What the classifier saw of some classes, as actors without classes: tracks, and parts of the picture.
 
@@ -139,22 +147,22 @@ def pictured_actors(
 
     Args:
         found: What `build_contents` returned for the video.
-        columns: The classes.
+        wanted: The classes.
         index: The object index of the video.
         recognised: The actors of its tracks, numbered like these.
     """
-    if not len(columns):
+    if not len(wanted):
         return []
     out = []
-    chances = _chance(found["track_kinds"], found["track_shares"], columns)
+    chances = _chance(found["track_classes"], found["track_probabilities"], wanted)
     for actor in recognised:
         own = chances[found["tracks"] == actor.id]
         if len(own) and float(own.mean()) >= TRACK:
             out.append(replace(actor, id=PICTURED, classes=np.zeros(0, np.float32), strong=float(own.mean())))
-    windows = _chance(found["kinds"], found["shares"], columns)
+    windows = _chance(found["classes"], found["probabilities"], wanted)
     times, level = found["times"], windows.max(1) if len(windows) else np.zeros(0)
-    # One window of one picture is no evidence.
-    peak = float(np.sort(level)[-2:].min()) if len(level) > 1 else 0.0
+    # One picture alone shows nothing: it must be likely in two that follow each other.
+    peak = float(np.minimum(level[1:], level[:-1]).max()) if len(level) > 1 else 0.0
     if peak >= THERE or peak >= max(STANDS_OUT, _MULTIPLE * float(np.median(level)) if len(level) else 0.0):
         out.append(_pictured_part(times, windows, level >= _STILL_THERE * peak, peak, index))
     return out
@@ -198,7 +206,7 @@ def _pictured_part(
 
 
 def _place(chances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The part of the picture, xyxy as shares, that the likely windows have in common.
+    """The part of the picture, xyxy as probabilities, that the likely windows have in common.
 
     Args:
         chances: (6,) the mean probability of each window of `WINDOWS`.

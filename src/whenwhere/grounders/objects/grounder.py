@@ -14,7 +14,9 @@ from functools import lru_cache, partial
 from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 
+from whenwhere.errors import ModelError
 from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.motion import index as motion_indexing
 from whenwhere.grounders.motion.attributes import TrackedActor
@@ -33,10 +35,10 @@ from whenwhere.grounders.objects.contents import VERSION as CONTENTS_VERSION
 from whenwhere.grounders.objects.joints import VERSION as JOINTS_VERSION
 from whenwhere.grounders.objects.joints import build_joints, with_joints
 from whenwhere.grounders.objects.labels import agents_among
-from whenwhere.grounders.objects.pictured_nouns import columns_of, with_pictured_nouns
+from whenwhere.grounders.objects.pictured_nouns import classes_of, with_pictured_nouns
 from whenwhere.grounders.objects.postures import all_postures
 from whenwhere.grounders.objects.ranking import ObjectScorer
-from whenwhere.models.classifier import open_classifier
+from whenwhere.models.classifier import classifier_is_whole, open_classifier, picture_classes
 from whenwhere.models.detectors.detector import Detector
 from whenwhere.models.detectors.resolve import open_detector
 from whenwhere.models.joints import open_joints
@@ -85,7 +87,7 @@ class ObjectGrounder:
         )
         self._posed: set[tuple[str, float]] = set()
         self._coloured: OrderedDict[tuple[str, float], list[TrackedActor]] = OrderedDict()
-        self._contents: OrderedDict[tuple[str, float], dict[str, np.ndarray]] = OrderedDict()
+        self._contents: OrderedDict[tuple[str, float], tuple[dict[str, np.ndarray], list[TrackedActor]]] = OrderedDict()
 
     def observe(
         self, info: VideoInfo, sample_fps: float | None = None
@@ -139,9 +141,9 @@ class ObjectGrounder:
         """Answer one sentence (see `Grounder.ground`). Nothing is drawn at random, so `seed` has no effect."""
         index, moved, everyone, decoded = self.observe(info, request.sample_fps)
         labels = tuple(self.detector().labels)
-        reading = read_query(request.query)
-        if (classifier := open_classifier()) is not None:
-            reading = with_pictured_nouns(reading, classifier.names)
+        warnings = list(index.warnings)
+        names = _class_names(warnings)
+        reading = with_pictured_nouns(read_query(request.query), names)
         postures = all_postures(reading) if PEOPLE in labels else ()
         if postures:
             scene = index, moved, everyone
@@ -149,9 +151,10 @@ class ObjectGrounder:
             decoded += more
         scorer = ObjectScorer(labels, index.moving <= STILL)
         evidence = ClassEvidence(index, scorer)
-        scorer.pictured, more = self._pictured(info, request.sample_fps, reading, evidence)
+        scorer.pictured, more = self._pictured(info, request.sample_fps, reading, evidence, names)
         decoded += more
-        everyone = [*everyone, *scorer.pictured.get(reading.noun, [])]
+        main = {one.noun for one in reading.clauses()}
+        everyone = [*everyone, *(actor for noun, some in scorer.pictured.items() if noun in main for actor in some)]
         moved_alone = None
         if scorer.still and reading.noun and not scorer.wanted(reading).known:
             # Before a still camera, what the detector has no class for is found by its motion or colour.
@@ -161,7 +164,7 @@ class ObjectGrounder:
             moved_alone = self._with_help(found)
         colour = scorer.region_colour(reading, everyone)
         if reading.noun in scorer.pictured and not reading.events:
-            # A place that changed, or one of nothing that moves, may be that of anything.
+            # Changed or static places could belong to any object, so they are left out.
             moved_alone, moved = None, _without_places(moved)
         if colour is None and moved_alone is not None:
             return moved_alone
@@ -182,7 +185,6 @@ class ObjectGrounder:
             untold=evidence.untold,
             doubtful=DOUBTFUL,
         )
-        warnings = list(index.warnings)
         found = ground_among(
             info, request, everyone, moved, scorer, select, decoded, warnings, "was recognised", reading
         )
@@ -236,30 +238,40 @@ class ObjectGrounder:
         return everyone, index.frames if made else 0
 
     def _pictured(
-        self, info: VideoInfo, sample_fps: float | None, reading: QueryReading, evidence: ClassEvidence
+        self,
+        info: VideoInfo,
+        sample_fps: float | None,
+        reading: QueryReading,
+        evidence: ClassEvidence,
+        names: tuple[tuple[str, ...], ...],
     ) -> tuple[dict[str, list[TrackedActor]], int]:
         """What the classifier of pictures saw of the things of a sentence of which the detector saw nothing.
 
         It is asked when a sentence first names such a thing.
 
+        Args:
+            info: The probed video.
+            sample_fps: Frames per second that the object index looks at; None for the usual number.
+            reading: The reading of the sentence.
+            evidence: What the detector saw.
+            names: The names of each class of the classifier; none where it cannot be used.
+
         Returns:
             What it saw, by the noun, and the number of frames that this call had to decode for it.
         """
-        classifier = open_classifier()
-        nouns = {reading.noun: (reading.kind, reading.modifier)} if reading.noun else {}
-        nouns |= {
-            noun: (kind, "")
-            for before, noun, kind in reading.companions
-            if noun not in nouns and before not in ("in", "wearing")
-        }
-        missed = evidence.missed(reading)
-        meant = {
-            noun: columns_of(noun, modifier, classifier.names)
-            for noun, (kind, modifier) in nouns.items()
-            if classifier is not None and noun in missed and kind not in ("person", "child", "hand", "face")
-        }
-        meant = {noun: columns for noun, columns in meant.items() if len(columns)}
-        if classifier is None or not meant:
+        meant: dict[str, tuple[NDArray[np.intp], bool]] = {}
+        for one in reading.clauses():
+            nouns: dict[str, tuple[str | None, str]] = {one.noun: (one.kind, one.modifier)} if one.noun else {}
+            for before, noun, kind in one.companions:
+                if before not in ("in", "wearing"):
+                    nouns.setdefault(noun, (kind, ""))
+            for noun, seldom_missed in evidence.missed(one).items():
+                sort, modifier = nouns.get(noun, ("person", ""))
+                if sort not in ("person", "child", "hand", "face"):
+                    meant[noun] = classes_of(noun, modifier, names), seldom_missed
+        meant = {noun: wanted for noun, wanted in meant.items() if len(wanted[0])}
+        classifier = open_classifier() if meant else None
+        if classifier is None:
             return {}, 0
         fps = sample_fps or indexing.FPS
         key = (info.content, fps)
@@ -276,15 +288,15 @@ class ObjectGrounder:
         else:
             own = indexing.index_key(self.cache, info, self.detector(), fps)
             name = self.cache.key("contents", CONTENTS_VERSION, own, classifier.fingerprint)
-            self._contents[key] = self.cache.arrays(name, make)
+            self._contents[key] = self.cache.arrays(name, make), object_actors(index)
             while len(self._contents) > _OPEN:
                 self._contents.popitem(last=False)
-        tracks = object_actors(index)
+        contents, tracks = self._contents[key]
         found = {}
-        for noun, columns in meant.items():
-            # What the detector seldom misses and never saw is an error of the classifier, unless that is sure.
-            least = DOUBLY_SURE if missed[noun] else 0.0
-            some = pictured_actors(self._contents[key], columns, index, tracks)
+        for noun, (classes, seldom_missed) in meant.items():
+            # Of what the detector seldom misses and never saw, only a sure classifier is believed.
+            least = DOUBLY_SURE if seldom_missed else 0.0
+            some = pictured_actors(contents, classes, index, tracks)
             if kept := [actor for actor in some if actor.strong >= least]:
                 found[noun] = kept
         return found, len(made[0]["times"]) if made else 0
@@ -317,6 +329,15 @@ class ObjectGrounder:
         if found.status == "unsure":
             found.warnings.append(_MORE)
         return found
+
+
+def _class_names(warnings: list[str]) -> tuple[tuple[str, ...], ...]:
+    """The names of each class of the classifier of pictures; none, and a warning, if it is damaged."""
+    try:
+        return picture_classes() if classifier_is_whole() else ()
+    except ModelError as e:
+        warnings.append(str(e))
+        return ()
 
 
 def _without_places(moved: motion_indexing.Index) -> motion_indexing.Index:

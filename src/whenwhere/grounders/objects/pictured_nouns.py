@@ -82,18 +82,26 @@ SORTS: tuple[tuple[frozenset[str], frozenset[int]], ...] = (
     (_words("bridge"), frozenset({821, 839, 888})),
     (_words("church temple"), frozenset({497, 663, 668, 832})),
 )  # fmt: skip
-#: Names whose last word is another thing.
+#: Names that mean something else in everyday speech, or whose last word does.
 _MISLEADING = frozenset({
-    "hot dog", "hotdog", "bear cat", "cat bear", "prairie dog", "sea lion", "madagascar cat", "solar dish",
-    "petri dish", "space bar", "guinea pig", "sea cucumber", "book jacket", "dust jacket", "dust cover",
-    "carpenter's plane", "woodworking plane", "plane", "teddy bear", "ear", "hip", "chest", "spot", "drop", "jack",
-    "taper", "trump", "ski", "slide rule", "seat belt", "toilet seat", "mole", "pick", "wing", "mail", "cell",
-    "mob", "head", "nail", "hook", "screw", "ruler", "rule", "brass", "switch", "safe", "suit", "coil", "chain",
-    "bell", "mask", "shades", "ground beetle", "leaf beetle", "jean", "groin", "barrow", "board",
+    "hot dog", "hotdog", "bear cat", "cat bear", "sea lion", "madagascar cat", "solar dish", "petri dish",
+    "space bar", "guinea pig", "sea cucumber", "book jacket", "dust jacket", "dust cover", "carpenter's plane",
+    "woodworking plane", "plane", "teddy bear", "ear", "hip", "chest", "spot", "drop", "jack", "taper", "trump",
+    "ski", "slide rule", "seat belt", "toilet seat", "mole", "pick", "wing", "mail", "cell", "head", "nail",
+    "hook", "screw", "ruler", "rule", "brass", "switch", "safe", "suit", "coil", "chain", "bell", "mask", "shades",
+    "ground beetle", "leaf beetle", "jean", "groin", "barrow", "board", "river horse", "sea wolf", "mud puppy",
+    "mosquito hawk", "sea hen", "mud hen", "marsh hen", "mountain lion", "painter", "black widow", "squeeze box",
+    "sweet potato", "mouth organ", "mouth harp", "harp", "devil's darning needle", "darning needle", "sea cradle",
+    "starfish", "sea star", "hen-of-the-woods", "hen of the woods", "claw", "spike", "wax light", "light",
+    "toilet paper", "bathroom paper", "letter opener", "paper knife", "gas helmet", "punch bag", "punching ball",
+    "punchball", "lens cap", "hair slide", "memorial tablet", "half track", "bar", "sand bar", "sandbar",
+    "stone wall", "mobile home", "manufactured home", "picture palace", "cash machine", "weighing machine",
+    "threshing machine", "computer mouse", "mouse", "trolley", "pirate", "beacon light", "panpipe", "pandean pipe",
+    "bell cote", "horizontal bar", "high bar", "boston bull", "cougar",
 })  # fmt: skip
 
 
-def columns_of(noun: str, modifier: str, names: Sequence[Iterable[str]]) -> NDArray[np.intp]:
+def classes_of(noun: str, modifier: str, names: Sequence[Iterable[str]]) -> NDArray[np.intp]:
     """The classes that a noun means, as positions in `names`; none if the classifier has none like it.
 
     Args:
@@ -102,51 +110,81 @@ def columns_of(noun: str, modifier: str, names: Sequence[Iterable[str]]) -> NDAr
         names: The names of each class, in lower case.
 
     >>> names = [("acoustic guitar",), ("hotdog", "hot dog", "red hot"), ("frying pan", "frypan", "skillet")]
-    >>> columns_of("guitars", "", names).tolist(), columns_of("dog", "", names).tolist()
+    >>> classes_of("guitars", "", names).tolist(), classes_of("dog", "", names).tolist()
     ([0], [])
-    >>> columns_of("pan", "frying", names).tolist()
+    >>> classes_of("pan", "frying", names).tolist()
     [2]
     """
-    return np.array(_columns(noun, modifier, tuple(tuple(one) for one in names)), np.intp)
+    return np.array(_classes(noun, modifier, tuple(tuple(one) for one in names)), np.intp)
 
 
 @lru_cache(maxsize=256)
-def _columns(noun: str, modifier: str, names: tuple[tuple[str, ...], ...]) -> tuple[int, ...]:
+def _classes(noun: str, modifier: str, names: tuple[tuple[str, ...], ...]) -> tuple[int, ...]:
     forms = set(lex.lemmas(noun)) | {noun} if noun else set()
     compounds = {f"{modifier} {form}" for form in forms} if modifier else set()
-    found = {i for i, own in enumerate(names) if compounds & set(own)} or {
-        i
-        for i, own in enumerate(names)
-        for name in own
-        if name not in _MISLEADING and (name in forms or name.split()[-1] in forms)
-    }
+    compounds |= {form for form in forms if " " in form}
+    if whole := [i for i, own in enumerate(names) if compounds & set(own)]:
+        return tuple(whole)
+    if modifier in lex.IMITATIONS:
+        return ()
+    found = {i for i, own in enumerate(names) for name in own if name not in _MISLEADING and name.split()[-1] in forms}
     for words, numbers in SORTS:
         if forms & words:
             found |= {i for i in numbers if i < len(names)}
     return tuple(sorted(found))
 
 
-def with_pictured_nouns(reading: QueryReading, names: Sequence[Iterable[str]]) -> QueryReading:
+def with_pictured_nouns(reading: QueryReading, names: tuple[tuple[str, ...], ...]) -> QueryReading:
     """A reading with the nouns that the lexicon lacks and the classifier knows: "a crossword", "stirs with a spatula".
 
     Args:
-        reading: The reading of a sentence of one clause; others are returned as they are.
+        reading: The reading of a sentence.
         names: The names of each class, in lower case.
     """
-    if reading.alternatives or reading.relation is not None:
-        return reading
+    other = reading.relation
+    return replace(
+        _with_pictured_nouns(reading, names),
+        alternatives=[with_pictured_nouns(one, names) for one in reading.alternatives],
+        relation=None if other is None else (other[0], with_pictured_nouns(other[1], names)),
+    )
+
+
+def _with_pictured_nouns(reading: QueryReading, names: tuple[tuple[str, ...], ...]) -> QueryReading:
     words, companions = reading.words, list(reading.companions)
+    every = {name for own in names for name in own}
     for i, word in enumerate(words):
         before = words[i - 1] if i else ""
-        sort = "" if before in _ARTICLES else before
-        known = (
-            lex.noun_kind(word) or lex.body_part(word) or lex.colour_of(word) or set(lex.lemmas(word)) & grammar.VERBS
-        )
-        if known or not before or not len(columns_of(word, sort, names)):
+        sort = "" if not before or before in _ARTICLES or before in grammar.PREPOSITIONS else before
+        compound = f"{sort} {word}" in every
+        if not _is_unknown_head(words, i, compound) or not len(classes_of(word, sort, names)):
             continue
-        named = any(f"{sort} {word}" in own for own in map(tuple, names))
-        if not reading.noun or (before == reading.noun and named):
-            reading = replace(reading, noun=word, kind=None, modifier=sort)  # "a spider web" is no spider
-        elif before in _ARTICLES or named:
-            companions.append((grammar.preposition_of(list(words), i), word, "object"))
+        governed = grammar.preposition_of(list(words), i)
+        if (not reading.noun and not governed) or (before == reading.noun and compound):
+            # "A spider web" is not a spider.
+            companions = [c for c in companions if c[1] != reading.noun]
+            reading = replace(reading, noun=word, kind=None, modifier=sort, colours=_colours_but(reading, sort))
+        elif reading.noun and word != reading.noun and (before in _ARTICLES or compound):
+            companions = [c for c in companions if c[1] not in (sort, word)]
+            companions.append((governed, f"{sort} {word}" if compound else word, "object"))
     return replace(reading, companions=companions)
+
+
+def _colours_but(reading: QueryReading, sort: str) -> list[tuple[str, str]]:
+    """The colours of a reading without the word before the noun: "ice cream" is not cream-coloured."""
+    return [c for c in reading.colours if c[0] != sort]
+
+
+def _is_unknown_head(words: tuple[str, ...], i: int, compound: bool) -> bool:
+    """Whether a word may be the last one of a noun phrase, of a noun that the lexicon lacks.
+
+    Args:
+        words: The words of a clause.
+        i: Position of the word.
+        compound: Whether it and the word before it are the name of a class: then it may be known too.
+    """
+    word, after = words[i], words[i + 1] if i + 1 < len(words) else ""
+    verb = set(lex.lemmas(word)) & grammar.VERBS
+    if not compound and (lex.noun_kind(word) or lex.body_part(word) or lex.colour_of(word) or verb):
+        return False
+    ends = not after or after in (",", "and", "with", "that", "which") or after in grammar.PREPOSITIONS
+    return ends or grammar.is_verb_form(list(words), i + 1) or bool(set(lex.lemmas(after)) & grammar.VERBS)

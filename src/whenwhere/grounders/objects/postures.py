@@ -20,8 +20,10 @@ POSTURES: dict[str, tuple[str, ...]] = {
         "(arm|hand|thumb) (up|in the air|raised)",
         "(raise|lift|hold|push|swing|put) _ (over|above) (his|her|their|its) head",
     ),
-    "spread_arms": ("(spread|stretch|open|hold|throw|extend) _ arm (wide|out|apart|open|to the side)",
-                    "arm (spread|outstretched|wide open)", "spread _ arm"),
+    "spread_arms": (
+        "(spread|stretch|open|hold|throw|extend) (his|her|their|both|the|its) arm (wide|out|apart|open|to the side)",
+        "arm (spread|outstretched|wide open)", "spread (his|her|their|both|its) arm",
+    ),
     "wave": ("wave",),
     "hand_to_face": (
         "(drink|sip|eat|smoke|chew|bite|taste|swallow)",
@@ -33,7 +35,10 @@ POSTURES: dict[str, tuple[str, ...]] = {
         "(put|hold|place|press|lift|raise|bring) _ (finger|hand|fist) (to|on|over|against) _ (lip|mouth|face|nose|chin|"
         "cheek|ear|head|forehead)",
     ),
-    "clap": ("(clap|applaud)", "(fold|clasp|join|press|put) _ hand (together|in front of)", "fold _ hand"),
+    "clap": (
+        "(clap|applaud)", "(clasp|join|press|put) (his|her|their|both|the) hand together",
+        "fold (his|her|their|both) hand",
+    ),
     "point": ("point (at|to|toward|towards|up|out|in)",),
     "sit_down": ("sit (back )?down", "take a seat"),
     "lie_down": ("(lie|lay) (back )?down",),

@@ -36,7 +36,8 @@ LEAST, MOST = -3.0, 0.3
 UNRECOGNISED, OTHER_THING, OTHER_AGENT = 0.5, -0.8, -1.6
 #: What a blob that was not recognised loses more if something else clearly is what the noun names, from this term on.
 RECOGNISED_ELSE, _CLEAR = 0.6, -0.6
-#: What a thing loses if the classifier of pictures surely saw what the noun names at other times only.
+#: What a thing loses if the classifier of pictures saw what the noun names at other times only, for a probability of a
+#: half or more.
 ELSEWHEN = 1.0
 #: Least share of the frame of a person, an animal or a vehicle that the detector would not miss.
 LARGE = 0.01
@@ -57,8 +58,6 @@ UNPOSED = -0.8
 CERTAIN = 0.45
 #: Words for things that were named before.
 _PRONOUNS = frozenset(("he", "she", "it", "they", "him", "her", "them"))
-#: What films, and is no thing of the picture in "near the camera".
-_VIEWER = frozenset(("camera", "lens", "viewer", "screen"))
 #: Labels of things that are hidden by whoever uses them.
 _FURNITURE = GROUPS["furniture"][1] | {"toilet"}
 #: Labels of things that fly or roll.
@@ -82,7 +81,7 @@ class ObjectScorer:
         self._furniture = np.array([label in _FURNITURE for label in labels], float)
         self._mobile = np.array([label in AGENTS or label in _CARRIED for label in labels], np.float32)
         self._agents = agents_among(labels)
-        #: What a classifier of pictures saw of nouns that the detector has no class for, by the noun.
+        #: What a classifier of pictures saw of things of which the detector saw nothing, by the noun.
         self.pictured: dict[str, list[TrackedActor]] = {}
 
     def wanted(self, reading: QueryReading) -> WantedClasses:
@@ -155,6 +154,8 @@ class ObjectScorer:
         if actor.id == REGION:
             return _region_term(actor)
         if actor.id == PICTURED:
+            if not any(actor is own for own in self.pictured.get(reading.noun, ())):
+                return LEAST
             return float(np.clip(np.log((actor.strong + 0.03) / 0.6), LEAST, MOST))
         if not reading.noun and reading.kind is None:
             return 0.0
@@ -252,7 +253,6 @@ class ObjectScorer:
             wanted = wanted_classes(noun, kind, self.labels)
             # "The girl's helmet" is looked for as the girl, who is not beside herself, nor beside her own hand.
             own = noun.endswith("'s") or (kind in ("hand", "face") and reading.kind in ("person", "child"))
-            own |= noun in _VIEWER and (reading.side == "near" or reading.direction in ("towards", "away"))
             if noun not in _PRONOUNS and not own and (wanted.known or noun in self.pictured):
                 made += candidates_beside(actor, reading, made, self._companion(preposition, noun, wanted, scene))
         return made

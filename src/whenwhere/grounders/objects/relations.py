@@ -57,7 +57,9 @@ def time_together(actor: TrackedActor, things: list[TrackedActor], preposition: 
     for thing in things:
         if thing is actor or any(thing is m for m in actor.members):
             continue
-        there = (actor.times >= thing.span.start - 0.3) & (actor.times <= thing.span.end + 0.3)
+        there = np.zeros(len(actor.times), bool)
+        for span in thing.spans:
+            there |= actor.within(span.start - 0.3, span.end + 0.3)
         if there.any():
             near |= there & _near(actor.boxes, thing.at(actor.times), preposition in _APART)
             bridge = max(bridge, _BRIDGE_SMALL if thing.area < _SMALL else _BRIDGE)

@@ -15,13 +15,13 @@ from whenwhere.grounders.objects.relations import TimeTogether, event_times, tim
 from whenwhere.spans import SpanSet
 
 #: Phrases for somebody who is alone.
-ALONE = re.compile(r"\b(alone|(by|on) (him|her|it|them|his|its|their)(self|selves| own))\b")
+ALONE = re.compile(r"\b(alone|by (him|her|it|them)sel(f|ves)|on (his|her|its|their) own(?= *$| in| at| with| for))\b")
 #: Words before what somebody holds or uses, and the longest time in seconds for which that is missed.
 _HOLDING, MISSED = frozenset(("", "with", "holding", "carrying", "using")), 4.0
 #: Prepositions before what somebody goes up to; without one in "approaches the car".
 _GOALS = frozenset(("", "to", "towards", "toward"))
 #: Events of whoever goes away from something; and seconds that getting off it takes.
-_PARTS, _BEFORE_PARTING = frozenset(("leave", "walk", "run", "move", "ride", "drive")), 1.5
+_PARTING, _BEFORE_PARTING = frozenset(("leave", "walk", "run", "move", "ride", "drive")), 1.5
 #: Verbs of what passes from one to another, and the seconds that it takes.
 _GIVES, _GIVING = frozenset(("give", "hand", "pass", "offer", "take", "return")), 2.0
 
@@ -35,7 +35,7 @@ class Companion:
         things: The actors that may be meant.
         acts: Whether it is a person, an animal or a vehicle.
         furniture: Whether it is a piece of furniture, which is hidden by whoever uses it.
-        held: Whether it is neither, so that it may be held in a hand.
+        held: Whether it is neither an agent nor furniture, so that it may be held in a hand.
     """
 
     preposition: str
@@ -78,7 +78,7 @@ def _times_beside(
     """The times that an actor's place beside some things tells, each with its terms."""
     preposition, things = companion.preposition, companion.things
     named = [e for e in reading.events if e not in events.WHOLE]
-    away = preposition == "from" and bool(set(reading.events) & _PARTS)
+    away = preposition == "from" and bool(set(reading.events) & _PARTING)
     if away or ("approach" in named and preposition in _GOALS):
         ways = [way for way in ways_between(actor, things, away) if way[0] >= actor.span.start]
         return [([way], {"beside": 0.5, "event": 0.4}) for way in ways[:3]]
