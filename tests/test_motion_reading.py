@@ -174,10 +174,10 @@ def test_pulling_something_out_is_not_leaving(sentence, leaves):
     assert ("leave" in read_query(sentence).events) == leaves
 
 
-@pytest.mark.parametrize("sentence", ["a close-up of a cup", "the cup in close-up", "close up on the cup"])
+@pytest.mark.parametrize("sentence", ["a close-up of a bowl", "the bowl in close-up", "close up on the bowl"])
 def test_a_close_up_is_near_the_camera(sentence):
     reading = read_query(sentence)
-    assert (reading.noun, reading.side, reading.events, reading.companions) == ("cup", "near", [], [])
+    assert (reading.noun, reading.side, reading.events, reading.companions) == ("bowl", "near", [], [])
 
 
 def test_a_material_is_not_another_thing():

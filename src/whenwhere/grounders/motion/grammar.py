@@ -167,12 +167,13 @@ def events_of(text: str, words: list[str]) -> list[str]:
         for pattern in patterns:
             for match in pattern.finditer(text):
                 index = text[: match.start()].count(" ")
-                # In "a parking lot", "the walking stick" and "fixes the bike" the form after an article is not a verb.
+                # In "a parking lot", "the walking stick", "fixes the bike" and "a bowl in front of" the form after an
+                # article is not a verb.
                 if (
                     index
                     and words[index - 1] in _NOT_VERB_AFTER
                     and (index + 1 < len(words) or words[index] in _NOUNS_TOO or words[index].endswith("ing"))
-                    and " " not in match.group().strip()
+                    and (" " not in match.group().strip() or is_noun(words[index]))
                 ):
                     continue
                 found.append((match.start(), rank, name))

@@ -74,7 +74,7 @@ def _raise_arms(body: Body) -> NDArray[np.bool_]:
 
 
 def _spread_arms(body: Body) -> NDArray[np.bool_]:
-    """Both wrists farther out than the elbows and these than the shoulders, about level with them."""
+    """Both arms stretched out to the sides, about level with the shoulders."""
     out = []
     for sides in zip(body.sides("wrist"), body.sides("elbow"), body.sides("shoulder"), strict=True):
         wrist, elbow, shoulder = sides
