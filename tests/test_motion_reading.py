@@ -2,7 +2,7 @@
 
 import pytest
 
-from whenwhere.grounders.motion import lexicon
+from whenwhere.grounders.motion import grammar, lexicon
 from whenwhere.grounders.motion.reading import read_query
 
 
@@ -182,3 +182,12 @@ def test_a_close_up_is_near_the_camera(sentence):
 
 def test_a_material_is_not_another_thing():
     assert read_query("a glass bowl").companions == []
+
+
+def test_a_whisk_takes_nothing_away():
+    assert "pick_up" not in read_query("someone stirs with a whisk").events
+    assert "pick_up" in read_query("the waiter whisks the plate away").events
+
+
+def test_shooting_at_a_basket_is_a_gesture():
+    assert grammar.gesture(["a", "player", "shoots", "at", "the", "basket"]) == "shoots"

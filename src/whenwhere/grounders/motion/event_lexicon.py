@@ -101,6 +101,7 @@ STATES: dict[str, str] = {
     "moving": "move", "walking": "walk", "running": "run", "jumping": "jump",
 }  # fmt: skip
 #: Verbs of the events `move`, `throw` and `catch` that tell what is done with the body or with a thing.
-GESTURES = frozenset(
-    ("wave", "swing", "shake", "push", "pull", "drag", "throw", "toss", "kick", "hit", "serve", "fling", "catch")
-)
+GESTURES = frozenset({
+    "wave", "swing", "shake", "push", "pull", "drag", "throw", "toss", "kick", "hit", "serve", "fling", "catch",
+    "shoot",
+})  # fmt: skip

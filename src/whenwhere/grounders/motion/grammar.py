@@ -323,11 +323,23 @@ _STATES = frozenset({"wear", "hold", "carry", "have", "dress", "stand", "sit", "
 _ARTICLES = frozenset({"the", "a", "an", "his", "her", "its", "their"})
 
 
+#: Verbs of what people and animals do in one place, which need no object: "the dog on the sofa barks".
+_DOINGS = frozenset({
+    "look", "sing", "bark", "laugh", "talk", "speak", "smile", "cry", "eat", "drink", "sleep", "read", "write", "cook",
+    "paint", "dance", "nod", "yawn", "stretch", "sneeze", "cough", "shout", "scream", "whisper", "stare", "listen",
+    "think", "work", "type", "knit", "dig", "clean", "mix", "stir", "sweep", "sniff", "lick", "fall", "explode", "burn",
+})  # fmt: skip
+
+
 def _end_of_description(words: list[str]) -> int:
-    """Where words that describe a noun end and a verb begins: "is" and a form in -ing, or one in -s and an article."""
-    for i, (word, following) in enumerate(itertools.pairwise(words)):
+    """Where words that describe a noun end and a verb begins: "is" and a form in -ing, or one in -s.
+
+    A form in -s is taken for a verb before an article, or if it is one of `_DOINGS`.
+    """
+    for i, (word, following) in enumerate(itertools.pairwise([*words, ""])):
         being = word in ("is", "are", "was", "were") and following.endswith("ing")
-        acting = len(word) > 3 and word.endswith("s") and not word.endswith(("'s", "ss")) and following in _ARTICLES
+        form = len(word) > 3 and word.endswith("s") and not word.endswith(("'s", "ss"))
+        acting = form and (following in _ARTICLES or bool(_DOINGS & set(lex.lemmas(word))))
         if being or (acting and word not in _NO_ACTION and not lex.colour_of(word)):
             return i
     return len(words)
@@ -342,6 +354,8 @@ def unread_verb(words: list[str], noun: str) -> str:
     ('licks', '')
     >>> [unread_verb(f"a man {s}".split(), "man") for s in ("in red watches a cat", "in shorts", "in red is cooking")]
     ['watches', '', 'cooking']
+    >>> unread_verb("the dog on the sofa barks".split(), "dog"), unread_verb("the man in green shorts".split(), "man")
+    ('barks', '')
     >>> [unread_verb(s.split(), "man") for s in ("a man is cooking", "the man opened the door", "a man is in the room")]
     ['cooking', 'opened', '']
     """

@@ -123,7 +123,7 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\b(?:is|are|gets?|getting|got|was|been|being) (?:left|laid|set|placed|deposited|dropped|dumped|plonked|stood)"
      r"(?= (?:on|onto|in|at|behind|there|down|upon|by)\b|$)", "is put"),
     (r"\b(?:gets?|getting|got) (\S+(?:ed|en|ght|ut|et)\b)", r"is \1"),
-    (r"\b(?:snatch|swipe|nick|pinch|whisk|fetch|retrieve)(?:e?s|ing|e?d)?\b", "takes away"),
+    (r"(?<!\ba )(?<!\bthe )\b(?:snatch|swipe|nick|pinch|whisk|fetch|retrieve)(?:e?s|ing|e?d)?\b", "takes away"),
     (r"\bis takes away\b", "is taken away"),
     (r"\bset(?:s|ting)? (?=the |a |an |it |this |that |something )", "puts down "),
     (r"\b(?:plonk|plop|dump|deposit|rest|stow)(?:s|ing|ed)? (?=the |a |an |it |this |that )", "puts down "),

@@ -53,6 +53,8 @@ WEIGHTS = {
 _HELD = frozenset({"", "holding", "carrying", "using", "with"})
 #: Words for people that leave nobody out.
 _ANYBODY = frozenset({"person", "people", "everyone", "everybody", "someone", "somebody", "anyone", "anybody", "human"})
+#: Events that the box of somebody tells hardly better than joints do.
+_BODILY = frozenset({"bend", "rise", "turn"})
 #: Events of the verbs of `event_lexicon.GESTURES`.
 _GESTURED = frozenset({"move", "throw", "catch"})
 #: Share of the strongest colour that the named one must reach on the best fit, else it contradicts.
@@ -219,6 +221,8 @@ class ClassEvidence:
         elif posture is not None:
             chance = min(chance, UNREAD_VERB)
             verb, unposed = "", ["nobody was seen in the posture that the sentence names"]
+        if named & _BODILY and self.scorer.is_agent(reading):
+            chance = min(chance, POSED)
         if verb or (named and facts["event"] <= WEAK + 1e-6):
             chance = min(chance, UNREAD_VERB)
         if best.place is not None and wanted.named and not reading.events:
