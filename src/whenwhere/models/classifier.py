@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.models.detectors.openvino import compile_file, load_openvino
-from whenwhere.models.detectors.package import is_installed, package_folder
+from whenwhere.models.detectors.package import is_installed, package_folder, package_network
 
 #: Its files in the package, and their SHA-256: the network, and a line of names for each class.
 NETWORK, NAMES = "efficientnet_lite3.tflite", "efficientnet_labels.txt"
@@ -81,10 +80,5 @@ def open_classifier() -> PictureClassifier | None:
     Raises:
         ModelError: The package is damaged.
     """
-    openvino = load_openvino() if is_installed() else None
-    if openvino is None:
-        return None
-    try:
-        return PictureClassifier(compile_file(openvino, package_folder(FILES) / NETWORK, 1), picture_classes())
-    except RuntimeError:
-        return None
+    network = package_network(FILES, NETWORK)
+    return None if network is None else PictureClassifier(network, picture_classes())

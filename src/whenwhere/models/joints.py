@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.models.detectors.openvino import compile_file, load_openvino
-from whenwhere.models.detectors.package import is_installed, package_folder
+from whenwhere.models.detectors.package import package_network
 
 #: The joints, in their order; left and right are those of the person.
 JOINTS = (
@@ -65,10 +64,5 @@ def open_joints() -> JointEstimator | None:
     Raises:
         ModelError: The package is damaged.
     """
-    openvino = load_openvino() if is_installed() else None
-    if openvino is None:
-        return None
-    try:
-        return JointEstimator(compile_file(openvino, package_folder(FILES) / next(iter(FILES)), 1))
-    except RuntimeError:
-        return None
+    network = package_network(FILES, next(iter(FILES)))
+    return None if network is None else JointEstimator(network)

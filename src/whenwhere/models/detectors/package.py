@@ -6,12 +6,14 @@ without importing the package (it needs `pkg_resources`), and their checksums ar
 installed package is said to be one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from whenwhere.errors import MissingExtraError, ModelError
 from whenwhere.models.detectors.opencv import sha256
+from whenwhere.models.detectors.openvino import compile_file, load_openvino
 from whenwhere.models.detectors.tensorflow import SsdDetector
 
 #: The name of the detector.
@@ -80,6 +82,25 @@ def carried_folder(package: str, module: str, files: Mapping[str, str], repair: 
         if not right:
             raise ModelError(f"the file {name} of the package {package} is damaged or of another version: {repair}")
     return folder
+
+
+def package_network(files: Mapping[str, str], name: str) -> Callable[[list[Any]], Any] | None:
+    """A network of the package that OpenVINO runs; None where either is not installed, or OpenVINO cannot run it.
+
+    Args:
+        files: SHA-256 of each file that is needed, by its name.
+        name: The file of the network.
+
+    Raises:
+        ModelError: A file is missing or damaged.
+    """
+    openvino = load_openvino() if is_installed() else None
+    if openvino is None:
+        return None
+    try:
+        return compile_file(openvino, package_folder(files) / name, 1)
+    except RuntimeError:
+        return None
 
 
 def open_ssd() -> SsdDetector:
