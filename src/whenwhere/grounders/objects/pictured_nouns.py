@@ -73,7 +73,7 @@ SORTS: tuple[tuple[frozenset[str], frozenset[int]], ...] = (
     (_words("gun weapon"), frozenset({413, 763, 764})),
     (_words("phone telephone"), frozenset({487, 528, 707})),
     (_words("computer"), frozenset({527, 620, 681})),
-    (_words("pan skillet"), frozenset({567, 909})),
+    (_words("pan skillet") | {"frying pan"}, frozenset({567, 909})),
     (_words("microphone mic"), frozenset({650})),
     (_words("flower"), frozenset({984, 985, 986})),
     (_words("mushroom"), _range(991, 997) | {947}),
@@ -123,15 +123,17 @@ def _classes(noun: str, modifier: str, names: tuple[tuple[str, ...], ...]) -> tu
     forms = set(lex.lemmas(noun)) | {noun} if noun else set()
     compounds = {f"{modifier} {form}" for form in forms} if modifier else set()
     compounds |= {form for form in forms if " " in form}
-    if whole := [i for i, own in enumerate(names) if compounds & set(own)]:
-        return tuple(whole)
+    if whole := {i for i, own in enumerate(names) if compounds & set(own)}:
+        return tuple(sorted(whole | _sorts(compounds, len(names))))
     if modifier in lex.IMITATIONS:
         return ()
     found = {i for i, own in enumerate(names) for name in own if name not in _MISLEADING and name.split()[-1] in forms}
-    for words, numbers in SORTS:
-        if forms & words:
-            found |= {i for i in numbers if i < len(names)}
-    return tuple(sorted(found))
+    return tuple(sorted(found | _sorts(forms, len(names))))
+
+
+def _sorts(forms: set[str], count: int) -> set[int]:
+    """The classes, of so many, that `SORTS` gives for some forms of a noun."""
+    return {i for words, numbers in SORTS if forms & words for i in numbers if i < count}
 
 
 def with_pictured_nouns(reading: QueryReading, names: tuple[tuple[str, ...], ...]) -> QueryReading:

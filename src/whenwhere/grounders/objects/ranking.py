@@ -141,7 +141,9 @@ class ObjectScorer:
         if seen := self.pictured.get(reading.noun):
             there = SpanSet([span for a in seen for span in a.spans])
             apart = [1 - (a.spans & there).duration / max(a.spans.duration, 1e-6) for a in pool]
-            terms -= ELSEWHEN * min(1.0, 2 * max(a.strong for a in seen)) * np.array(apart)
+            sure = min(1.0, 2 * max(a.strong for a in seen))
+            # What the detector calls something that only resembles it gives way to the faintest sight of it.
+            terms -= ELSEWHEN * np.where(known, 1.0, sure) * np.array(apart)
         if wanted.named and terms[known].max(initial=LEAST) > _CLEAR:
             terms[~known] = np.maximum(terms[~known] - RECOGNISED_ELSE, LEAST)
             if self.is_agent(reading):
