@@ -21,7 +21,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,7 @@ tubelet = 2
 {objective}
 
 [data]
-kind = "shapes"
 {data}
-count = 8_000
-cache = "{cache}"
 
 [train]
 stage = "pretrain"
@@ -126,6 +123,10 @@ train = { corpus = "actions", first_seed = 5_000_000, count = 120 }
 #: Clips with fewer shapes than the corpora have, from which encoders of this size learn in this many updates.
 FEW = "world = { objects = [3, 6] }"
 GROUPS = "group_tokens = 8\ngroup_layers = [6, 9, 12]"
+#: Where clips of one corpus come from, for [data] or a table [[data.mix]].
+CLIPS = 'kind = "shapes"\n{data}\ncount = {count}\nfirst_seed = {first_seed}\ncache = "{cache}"'
+#: Clips of the corpora that an arm is trained on.
+COUNT = 8_000
 TERMS = "nouns = {nouns}\ntime = {time}\ncut_and_paste = {paste}"
 
 
@@ -136,7 +137,8 @@ class Arm:
     Attributes:
         encoder: Lines of [encoder].
         objective: Lines of [objective].
-        data: Lines of [data].
+        data: Lines about the clips.
+        mix: Corpora that are put together, with a share of the clips each; `data` says what they have in common.
         train: Lines of [train], and what follows it.
         factor: Updates as a multiple of the experiment's.
     """
@@ -144,6 +146,7 @@ class Arm:
     encoder: str = ""
     objective: str = TERMS.format(nouns=0.0, time=0.0, paste="false")
     data: str = f'corpus = "pairs"\n{FEW}'
+    mix: Mapping[str, float] = field(default_factory=dict)
     train: str = ""
     factor: float = 1.0
 
@@ -206,6 +209,10 @@ SWEPT = {
 BESIDE = {name: "coarse, .3 cross" if "cross" in name else "coarse" for name in SWEPT if name != "coarse, .3 cross"}
 
 
+def _corpora(mix: Mapping[str, float]) -> Arm:
+    return Arm(GROUPS, TERMS.format(nouns=1.0, time=1.0, paste="true"), FEW, mix)
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     "losses": Experiment(
         "S-ViLM's Table 6: does grounding nouns in groups, or grouping in time, help?",
@@ -252,6 +259,23 @@ EXPERIMENTS: dict[str, Experiment] = {
             (f"time, {corpus}", "localization/mAP", f"blended, {corpus}", "localization/mAP")
             for corpus in ("homogeneous", "varied")
         ],
+    ),
+    "corpora": Experiment(
+        "S-ViLM's table of pre-training data: clips that do not change, clips that do, both, and a few that do",
+        {
+            "H": _corpora({"homogeneous": 1.0}),
+            "V": _corpora({"varied": 1.0}),
+            "H + V": _corpora({"homogeneous": 0.5, "varied": 0.5}),
+            "H + few V": _corpora({"homogeneous": 0.994, "varied": 0.006}),
+        },
+        RETRIEVAL + RECOGNITION + CHANGES,
+        {"R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "R@10": "retrieval/t2v-R@10",
+         "pairs told apart": "retrieval/pair-both", "recognition": "recognition/top-1",
+         "boundary F1": "boundaries/boundary-F1", "mAP": "localization/mAP", "mAP@.5": "localization/mAP@0.5"},
+        "retrieval/t2v-R@5",
+        {"V": "H", "H + V": "H", "H + few V": "H"},
+        also=[(arm, key, "H", key) for key in ("retrieval/t2v-R@1", "localization/mAP")
+              for arm in ("V", "H + V", "H + few V")],
     ),
     "masking": Experiment(
         "ViCLIP's masking, at equal samples and (=) at the FLOPs of no masking",
@@ -306,6 +330,25 @@ def start_folder(preset: str | None, out: Path, updates: int) -> Path:
     return folder
 
 
+def clips_of(arm: Arm, first_seed: int, cache: Path) -> str:
+    """The lines of [data] of an arm.
+
+    Args:
+        arm: The arm.
+        first_seed: Seed of the first clip of each corpus.
+        cache: Folder of cached frames.
+    """
+    if not arm.mix:
+        return CLIPS.format(data=arm.data, count=COUNT, first_seed=first_seed, cache=cache)
+    tables = [
+        CLIPS.format(
+            data=f'corpus = "{corpus}"\n{arm.data}', count=round(share * COUNT), first_seed=first_seed, cache=cache
+        )
+        for corpus, share in arm.mix.items()
+    ]
+    return "\n".join(f"[[data.mix]]\n{table}" for table in tables)
+
+
 def run_cell(name: str, arm: str, seed: int, updates: int, stills: int, split: str, out: Path) -> dict[str, Any]:
     """Trains one arm with one seed, and returns its numbers.
 
@@ -326,14 +369,18 @@ def run_cell(name: str, arm: str, seed: int, updates: int, stills: int, split: s
     slug = "".join(c if c.isalnum() else "-" for c in f"{name} {arm}") + ("-val" if split == "val" else "")
     file = out / f"{slug}.toml"
     text = MODEL.format(
-        start=start, encoder=own.encoder, objective=own.objective, data=own.data, train=own.train, cache=out / "cache"
+        start=start,
+        encoder=own.encoder,
+        objective=own.objective,
+        data=clips_of(own, 10_000_000 + seed * 10_000, out / "cache"),
+        train=own.train,
     )
     evaluators = experiment.evaluators
     if split == "val":
         evaluators = evaluators.replace('"heldout"', '"val"').replace("at_start = false", "at_start = true")
     write_text(file, f"# {experiment.title}\n" + text + evaluators)
     steps = max(round(updates * own.factor), 2)
-    changes = [f"max_steps={steps}", f"train.seed={seed}", f"data.first_seed={10_000_000 + seed * 10_000}"]
+    changes = [f"max_steps={steps}", f"train.seed={seed}"]
     began = time.monotonic()
     lines = whenwhere.train(load(str(file), changes), out / f"{slug}-{seed}", device="cpu").metrics
     row: dict[str, Any] = {
