@@ -30,7 +30,7 @@ from whenwhere.spans import Span, SpanSet
 from whenwhere.tubes import Tube
 
 Status = Literal["answered", "absent", "unsure", "failed"]
-Source = Literal["model", "smoothed", "propagated"]
+Source = Literal["model", "smoothed", "propagated", "snapped"]
 
 
 #: Most seconds by which rounding moves a time, with room for floating point.
@@ -148,6 +148,7 @@ class SettingsRecord(_Strict):
     fill: str = "flow"
     seed: int = 0
     samples: int = 1
+    snap: bool = False
 
 
 class ParseRecord(_Strict):

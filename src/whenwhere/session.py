@@ -6,8 +6,8 @@
         answer.save("answer.srt")
 
 `Session.ask` is the whole way from a sentence to a record, from top to bottom: ask the grounder, drop impossible boxes,
-smooth, clip to the video, hold boxes at shot cuts, make the record, and fill frames if they are wanted. Nothing else in
-the project takes these steps, so that the command line, a batch and a notebook give the same answer.
+snap and smooth them, clip to the video, hold boxes at shot cuts, make the record, and fill frames if they are wanted.
+Nothing else in the project takes these steps, so that the command line, a batch and a notebook give the same answer.
 
 Boxes of every frame are made late: only when they are asked for, or when something that shows frames is saved.
 
@@ -27,12 +27,16 @@ import numpy as np
 
 from whenwhere.errors import MediaError, OutputError, SettingError, WhenwhereError
 from whenwhere.grounders import Grounder, GroundingResult
+from whenwhere.grounders.detector.named import indexed_tracks
+from whenwhere.grounders.detector.snapping import snap
 from whenwhere.grounders.named import AUTO, build_grounder, check_grounder, find_grounder, resolve_auto
 from whenwhere.grounders.pipelines import build_pipeline, check_pipeline, pipeline_concurrency
 from whenwhere.grounders.postprocess import clip_result, drop_outside_boxes
 from whenwhere.models.backends.base import BackendOptions, CallCosts, ModelBackend
 from whenwhere.models.backends.pool import QuestionPool
 from whenwhere.models.backends.resolve import build_backend, check_model_name
+from whenwhere.models.detectors.package import SSD
+from whenwhere.models.detectors.resolve import check_detector_name
 from whenwhere.readers import printable
 from whenwhere.records import (
     CostRecord,
@@ -65,7 +69,7 @@ def check_model(
     """Check a model's name, and the settings for this model, before a video is opened.
 
     Raises:
-        SettingError: There is no such model, or it has no such pipeline, samples or device.
+        SettingError: There is no such model, or it has no such pipeline, samples, tracks or device.
         MissingExtraError: The model needs packages that are not installed.
     """
     name = resolve_auto(name)
@@ -73,10 +77,16 @@ def check_model(
         check_model_name(name, device, concurrency)
         if settings is not None:
             check_pipeline(settings.pipeline)
+            if settings.snap:
+                check_detector_name(SSD)
         return
     check_grounder(name, device, concurrency)
-    if settings is not None and (settings.pipeline != "second-level" or settings.samples != 1):
+    if settings is None:
+        return
+    if settings.pipeline != "second-level" or settings.samples != 1:
         raise SettingError(f"pipelines and samples are for vision-language models; {name} answers in one way, once")
+    if settings.snap:
+        raise SettingError(f"snap moves the boxes of a vision-language model onto tracks; {name} is none: leave it out")
 
 
 def open(
@@ -224,6 +234,7 @@ class Session:
         pipeline: str = "second-level",
         samples: int = 1,
         trace: bool = False,
+        snap: bool = False,
     ) -> "Answer":
         """Find when and where the video shows what a sentence says.
 
@@ -240,6 +251,8 @@ class Session:
             pipeline: How a vision-language model is asked: `second-level`, `framewise`, `uniform` or `detector`.
             samples: Samples of the time per question; their agreement is the confidence.
             trace: Whether the record keeps each question to a model and its answer.
+            snap: Whether boxes of a vision-language model are moved onto the tracks of the extra `[objects]`, where
+                they agree.
 
         Returns:
             The answer; its status may be `absent` or `unsure`.
@@ -251,7 +264,7 @@ class Session:
             ChatError, ModelError: The model gave no answer at all.
         """
         settings = GroundingSettings(
-            rate, sample_fps, fill, smooth, _span(within), _span(span), frames, seed, pipeline, samples, trace
+            rate, sample_fps, fill, smooth, _span(within), _span(span), frames, seed, pipeline, samples, trace, snap
         )
         return self.ask(query, settings)
 
@@ -262,6 +275,10 @@ class Session:
         settings.check_video(self.info)
         found = self._grounder(settings).ground(self.info, settings.request(query))
         found = drop_outside_boxes(found, self.info)
+        if settings.snap and found.tubes:
+            tracks, _, decoded = indexed_tracks(self._cache).recognised(self.info)
+            found.tubes = [snap(tube, tracks) for tube in found.tubes]
+            found.frames_decoded += decoded
         found.tubes = [smooth(tube, settings.smooth) for tube in found.tubes]
         found = clip_result(found, self.info, settings.within)
         if any(len(tube) > 1 for tube in found.tubes):

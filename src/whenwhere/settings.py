@@ -40,6 +40,8 @@ class GroundingSettings:
             models: `detector:DETECTOR` or `detector:DETECTOR+PROPAGATOR`.
         samples: Samples of the time per question; their agreement is the confidence.
         trace: Whether the record keeps each question to a model and its answer.
+        snap: Whether boxes of a vision-language model are moved onto the tracks of the extra `[objects]`, where they
+            agree.
 
     Raises:
         SettingError: A number is out of range, a name is unknown, or the pipeline takes one sample only.
@@ -62,6 +64,7 @@ class GroundingSettings:
     pipeline: str = "second-level"
     samples: int = 1
     trace: bool = False
+    snap: bool = False
 
     def __post_init__(self) -> None:
         from whenwhere.grounders.pipelines import PIPELINES, find_pipeline
@@ -105,8 +108,12 @@ class GroundingSettings:
                 )
 
     def identity(self) -> dict[str, object]:
-        """The settings that change an answer, as JSON values; `frames` and `trace` only add to it."""
-        return {k: v for k, v in asdict(self).items() if k not in ("frames", "trace")}
+        """The settings that change an answer, as JSON values; `frames` and `trace` only add to it.
+
+        `snap` is listed only if it is on, so that answers of earlier versions are found again.
+        """
+        left_out = ("frames", "trace") if self.snap else ("frames", "trace", "snap")
+        return {k: v for k, v in asdict(self).items() if k not in left_out}
 
 
 def identity(content: str, query: str, model: str, settings: GroundingSettings) -> str:
@@ -154,4 +161,5 @@ def settings_record(model: str, settings: GroundingSettings) -> SettingsRecord:
         fill=settings.fill,
         seed=settings.seed,
         samples=settings.samples,
+        snap=settings.snap,
     )

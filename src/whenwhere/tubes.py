@@ -40,7 +40,7 @@ class Tube:
         times: Times of the boxes in seconds, strictly increasing, each inside a span, shape (n,).
         boxes: Boxes as xyxy pixels of the displayed frame, shape (n, 4).
         rate: Boxes per second at which the tube was made; it decides which gap counts as an absence.
-        sources: Origin of each box: `model`, `smoothed` or `propagated`. Empty means `model` throughout.
+        sources: Origin of each box: `model`, `smoothed`, `propagated` or `snapped`. Empty means `model` throughout.
         id: Name of the tube, the same in all formats.
         label: What the thing is, in words, or None.
         score: Confidence from 0 to 1, or None.

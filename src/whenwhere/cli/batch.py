@@ -33,6 +33,7 @@ def batch_command(
     sample_fps: options.SampleFps = None,
     fill: options.Fill = "flow",
     smooth: options.Smooth = "none",
+    snap: options.Snap = False,
     export: options.Export = None,
     frames: options.Frames = False,
     json_: options.Json = False,
@@ -67,6 +68,7 @@ def batch_command(
         pipeline=pipeline,
         samples=samples,
         trace=trace,
+        snap=snap,
     )
     asked = [*(sentence or []), *(options.read_sentences(sentences) if sentences else [])]
     exports = options.read_exports(export, out, ())

@@ -32,6 +32,7 @@ def ground_command(
     sample_fps: options.SampleFps = None,
     fill: options.Fill = "flow",
     smooth: options.Smooth = "none",
+    snap: options.Snap = False,
     within: Annotated[
         str | None, typer.Option(metavar="A-B", help="Search only in this time window: 12.5-20 or 0:12-0:20.")
     ] = None,
@@ -81,6 +82,7 @@ def ground_command(
         pipeline=pipeline,
         samples=samples,
         trace=trace,
+        snap=snap,
     )
     check_model(model, settings, device, concurrency)
     with Waiting(f"looking at {shortened(video)}") as waiting:

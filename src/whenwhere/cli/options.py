@@ -72,6 +72,13 @@ Fill = Annotated[
     ),
 ]
 Smooth = Annotated[str, typer.Option(help="How the answered boxes are smoothed over time: none, gauss, rts or hampel.")]
+Snap = Annotated[
+    bool,
+    typer.Option(
+        "--snap",
+        help="Move boxes of a vision-language model onto the tracks of the extra [objects], where they agree.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Random seed, for models that sample their answers.")]
 Frames = Annotated[bool, typer.Option("--frames", help="Add a box for every frame to the records.")]
 Cache = Annotated[

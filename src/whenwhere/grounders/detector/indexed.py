@@ -5,11 +5,14 @@ linked four times a second with the camera's motion taken out; whether that is b
 was not measured.
 """
 
+from threading import Lock
+
 import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.detector.finding import LEAST
 from whenwhere.grounders.detector.tracks import Track
+from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.reading import read_query
 from whenwhere.grounders.objects import ObjectGrounder
 from whenwhere.grounders.objects.index import FPS
@@ -31,6 +34,19 @@ class IndexedTracks:
 
     def __init__(self, objects: ObjectGrounder) -> None:
         self.objects = objects
+        self._looking = Lock()
+
+    def recognised(self, info: VideoInfo) -> tuple[list[TrackedActor], int, int]:
+        """All things of a video that the detector recognised and followed.
+
+        Returns:
+            The tracks; how many pictures the detector was asked about for this call, and how many frames were decoded.
+        """
+        with (
+            self._looking
+        ):  # several questions to a model may be under way, and one pass over the video serves them all
+            index, _, actors, decoded = self.objects.observe(info)
+        return [actor for actor in actors if len(actor.classes)], index.asked if decoded else 0, decoded
 
     def tracks(self, info: VideoInfo, times: NDArray[np.float64], phrase: str) -> tuple[list[Track], int, int]:
         """The tracks at some times of all things that a noun phrase may mean; all things if it names no class.
@@ -44,13 +60,11 @@ class IndexedTracks:
             The tracks, with boxes in pixels of the displayed frame; how many pictures the detector was asked about
             for this answer, and how many frames were decoded.
         """
-        index, _, actors, decoded = self.objects.observe(info)
+        actors, asked, decoded = self.recognised(info)
         reading = read_query(phrase)
         wanted = wanted_classes(reading.noun, reading.kind, tuple(self.objects.detector().labels), reading.modifier)
         found: list[Track] = []
         for actor in actors:
-            if not len(actor.classes):
-                continue
             if wanted.known and float((wanted.weights * actor.classes).max()) < LEAST:
                 continue
             there = times[actor.spans.index(times) >= 0]
@@ -59,7 +73,7 @@ class IndexedTracks:
                 for t, box in zip(there.tolist(), actor.at(there), strict=True):
                     track.add(t, box, "model", actor.strong)
                 found.append(track)
-        return found, index.asked if decoded else 0, decoded
+        return found, asked, decoded
 
     @staticmethod
     def frames(info: VideoInfo) -> int:

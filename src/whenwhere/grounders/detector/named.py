@@ -78,12 +78,16 @@ def load_detector(
         SettingError, MissingExtraError, ModelError: The models cannot be loaded.
     """
     detector, following = _models(pipeline, device)
-    return detector or _indexed(cache), following
+    return detector or indexed_tracks(cache), following
 
 
 @lru_cache(maxsize=2)
-def _indexed(cache: Cache | None) -> IndexedTracks:
-    """The tracks of `--model objects`, the same for all questions of a session."""
+def indexed_tracks(cache: Cache | None) -> IndexedTracks:
+    """The tracks of `--model objects`, the same for all questions of a session.
+
+    Args:
+        cache: Where the index of a video is kept; None keeps nothing.
+    """
     return IndexedTracks(ObjectGrounder(partial(shared_detector, SSD), cache))
 
 
