@@ -218,6 +218,34 @@ def test_detections_equal_the_class_called_by_hand(folder: Path) -> None:
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize("kind", ["owlv2", "owlvit"])
+def test_owl_detections_equal_the_class_called_by_hand(folder: Path, kind: str) -> None:
+    import torch
+    from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
+
+    labels = ["red car", "dog"]
+    got = OpenVocabularyDetector(str(folder / kind), device="cpu").for_labels(labels).detect(IMAGES, 0.2)
+    model = AutoModelForZeroShotObjectDetection.from_pretrained(folder / kind).eval()
+    processor = AutoProcessor.from_pretrained(folder / kind)
+    for image, found in zip(IMAGES, got, strict=True):
+        inputs = processor(text=[labels], images=image, return_tensors="pt")
+        with torch.no_grad():
+            outputs = model(**inputs)
+        (by_hand,) = processor.image_processor.post_process_object_detection(
+            outputs, threshold=0.2, target_sizes=torch.tensor([[48, 64]])
+        )
+        boxes, scores, named = (by_hand[key].numpy() for key in ("boxes", "scores", "labels"))
+        assert len(found) > 0
+        for box, score, classes in zip(found.boxes, found.scores, found.classes, strict=True):
+            fits = np.isclose(boxes.clip(0, [64, 48, 64, 48]), box, atol=1e-3).all(1) & np.isclose(
+                scores, score, atol=1e-5
+            )
+            assert (classes[named[fits]] > classes.max() - 1e-6).any()
+    other = OpenVocabularyDetector(str(folder / kind), device="cpu").for_labels(["a man who is known by a long name"])
+    assert not np.array_equal(other.detect(IMAGES[:1], 0.2)[0].scores, got[0].scores)
+
+
+@pytest.mark.torch
 def test_the_way_with_the_real_classes(folder: Path, short: tuple[VideoInfo, Scene]) -> None:
     info, scene = short
     dino = OpenVocabularyDetector(str(folder / "grounding_dino"), device="cpu")

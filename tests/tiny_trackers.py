@@ -1,7 +1,7 @@
 """Tiny, randomly initialised detectors and trackers of the real classes, saved as `from_pretrained` wants them.
 
-Grounding DINO (Swin and BERT inside), SAM 2 for video, SAM 3 for video (detector and tracker in one checkpoint): real
-configuration, model, processor and tokenizer classes with small sizes.
+Grounding DINO (Swin and BERT inside), OWLv2, OWL-ViT, SAM 2 for video, SAM 3 for video (detector and tracker in one
+checkpoint): real configuration, model, processor and tokenizer classes with small sizes.
 """
 
 import json
@@ -76,7 +76,6 @@ def sam2(folder: Path) -> tuple[Any, Any]:
 
 def sam3(folder: Path) -> tuple[Any, Any]:
     from transformers import (
-        CLIPTokenizer,
         Sam2VideoVideoProcessor,
         Sam3Config,
         Sam3ImageProcessor,
@@ -120,14 +119,49 @@ def sam3(folder: Path) -> tuple[Any, Any]:
         det_nms_thresh=0.0, fill_hole_area=0, recondition_every_nth_frame=4, high_conf_thresh=0.0, high_iou_thresh=0.0,
         suppress_overlapping_based_on_recent_occlusion_threshold=0.0,
     )  # fmt: skip
+    words = _letters(folder)
+    size = {"height": side, "width": side}
+    images = Sam3ImageProcessor(size=size, mask_size={"height": 16, "width": 16})
+    return Sam3VideoModel(config), Sam3VideoProcessor(images, Sam2VideoVideoProcessor(size=size), words)
+
+
+def owlv2(folder: Path) -> tuple[Any, Any]:
+    from transformers import Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
+
+    images = Owlv2ImageProcessor(size={"height": 64, "width": 64})
+    return Owlv2ForObjectDetection(Owlv2Config(**_owl())), Owlv2Processor(images, _letters(folder, model_max_length=16))
+
+
+def owlvit(folder: Path) -> tuple[Any, Any]:
+    from transformers import OwlViTConfig, OwlViTForObjectDetection, OwlViTImageProcessor, OwlViTProcessor
+
+    images = OwlViTImageProcessor(size={"height": 64, "width": 64})
+    return OwlViTForObjectDetection(OwlViTConfig(**_owl())), OwlViTProcessor(
+        images, _letters(folder, model_max_length=16)
+    )
+
+
+def _owl() -> dict[str, Any]:
+    layers = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    return {
+        "text_config": {
+            **layers, "vocab_size": 182, "max_position_embeddings": 16, "bos_token_id": 180, "eos_token_id": 181,
+            "pad_token_id": 181,
+        },
+        "vision_config": {**layers, "image_size": 64, "patch_size": 16},
+        "projection_dim": 16,
+    }  # fmt: skip
+
+
+def _letters(folder: Path, **options: Any) -> Any:
+    """CLIP's tokenizer with a token for each character."""
+    from transformers import CLIPTokenizer
+
     letters = [chr(c) for c in range(33, 123)]
     vocabulary = [*letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"]
     (folder / "vocab.json").write_text(json.dumps({c: i for i, c in enumerate(vocabulary)}), encoding="utf-8")
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
-    words = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
-    size = {"height": side, "width": side}
-    images = Sam3ImageProcessor(size=size, mask_size={"height": 16, "width": 16})
-    return Sam3VideoModel(config), Sam3VideoProcessor(images, Sam2VideoVideoProcessor(size=size), words)
+    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), **options)
 
 
 def _memory(hidden: int) -> dict[str, Any]:
@@ -143,7 +177,7 @@ def _memory(hidden: int) -> dict[str, Any]:
 
 
 KINDS: dict[str, Callable[[Path], tuple[Any, Any]]] = {
-    made.__name__: made for made in (grounding_dino, sam2, sam3)
+    made.__name__: made for made in (grounding_dino, owlv2, owlvit, sam2, sam3)
 }  # fmt: skip
 
 

@@ -77,7 +77,10 @@ class OpenVocabularyDetector(TorchDetector):
             return self._concepts(frames)
         if "dino" in self.config.model_type:
             return self._grounded(frames)
-        inputs = self.processor(text=[list(self.labels)] * len(frames), images=frames, return_tensors="pt")
+        # their text models read sixteen tokens; what is longer is cut
+        inputs = self.processor(
+            text=[list(self.labels)] * len(frames), images=frames, truncation=True, return_tensors="pt"
+        )
         out = self.run(inputs)
         return [
             (corners(boxes), scores.max(-1), distribution(scores))
