@@ -362,6 +362,13 @@ def test_who_goes_away_through_a_door_leaves_and_comes_back_through_it():
     assert returns.start == pytest.approx(2.8, abs=0.5) and returns.end < 6
 
 
+def test_who_comes_back_only_to_cross_the_picture_is_coming_back_for_the_first_part_of_it():
+    gone, again = actor((100, 30, 130, 90), 0, 3, speed=25), actor((0, 30, 30, 90), 5, 9.5, speed=35)
+    both = joined_visits(gone, again)
+    (returns, *_) = event_spans(both, "return")
+    assert returns.start == pytest.approx(5, abs=0.3) and 6 < returns.end < 8
+
+
 def test_who_runs_away_from_somebody_and_who_does_not():
     man = actor((20, 30, 50, 90), 0, 9, label="person")
     dog = actor((50, 70, 80, 90), 0, 2, speed=0.0)

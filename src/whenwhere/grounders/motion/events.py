@@ -149,11 +149,12 @@ def _return(actor: TrackedActor) -> list[EventSpan]:
     """Later visits, movements back, and (with less quality) entries."""
     out = []
     pieces = list(actor.spans)
+    entered = {p.start: p.end for p in _enter(actor)}
     for piece in pieces[1:]:
         begin = piece.start
         arrived = next((a for a, _ in standing_times(actor) if a > begin + 0.3), None)
         turn = next((m.end for m in movements(actor) if m.start <= begin + 0.6 and m.end > begin + 0.3), None)
-        end = min([x for x in (arrived, turn, piece.end) if x is not None])
+        end = min([x for x in (arrived, turn, entered.get(begin), piece.end) if x is not None])
         out.append(EventSpan(piece.start, max(end, piece.start + 0.5), 0.6))
     ways = movements(actor)
     for previous, way in itertools.pairwise(ways):
