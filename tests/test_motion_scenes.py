@@ -5,6 +5,9 @@ import pytest
 
 from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.motion import MotionGrounder
+from whenwhere.grounders.motion.candidates import ObservedScene
+from whenwhere.grounders.motion.object_candidates import object_candidates
+from whenwhere.grounders.motion.reading import read_query
 from whenwhere.overlap import box_iou, t_iou
 from whenwhere.spans import SpanSet
 from whenwhere.video import FrameWriter, probe
@@ -86,3 +89,20 @@ def test_a_way_back_ends_where_it_turns_again(tmp_path):
         clip(tmp_path / "back.mp4", 9, draw), GroundingRequest("the man turns round and walks back")
     )
     assert any(t_iou(SpanSet([s]), SpanSet([(3, 6)])) > 0.8 for s in found.ranked[:2])
+
+
+@pytest.mark.parametrize("sentence", ["the box on the {} is picked up", "the box on the {}"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_side_tells_objects_apart(sentence, side):
+    places = {"left": [20.0, 80, 60, 120], "right": [250.0, 80, 290, 120]}
+    ends = {"left": 3.0, "right": 6.0}
+    # the columns are those of object_changes.COLUMNS
+    changes = np.array([[0.0, ends[name], *places[name], 0.03, 0, 0, 1, 8.0, 0] for name in places])
+    scene = ObservedScene(
+        actors=[], changes=changes, change_colours=np.full((2, 13), 1 / 11, np.float32), duration=10.0, width=320,
+        height=180, cuts=np.zeros(0), static=np.zeros((0, 6)), static_colours=np.zeros((0, 13), np.float32),
+    )  # fmt: skip
+    made = object_candidates(read_query(sentence.format(side)), scene)
+    best = max(made, key=lambda c: sum(c.terms.values()))
+    assert best.place is not None and best.place.tolist() == places[side]
+    assert best.terms["side"] > 0.5

@@ -9,6 +9,7 @@ from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.query_reading import QueryReading
 from whenwhere.grounders.motion.stretches import true_runs
+from whenwhere.grounders.motion.temporal_scoring import side_term
 from whenwhere.grounders.motion.track_scoring import colour_word_share, track_terms
 from whenwhere.overlap import box_iou
 from whenwhere.spans import Span, SpanSet
@@ -44,11 +45,12 @@ def object_candidates(reading: QueryReading, scene: ObservedScene) -> list[Candi
                 "event": (1.3 if event == wanted else -0.6) + 0.3 * float(np.tanh(contrast / 4)),
             }
             thing = reading if by_thing else reading.object
+            still, around = _still_actor(scene, box, t, area, colour)
             if thing is not None:
-                terms.update(_thing_colours(thing, colour))
+                terms |= _thing_terms(thing, still, around, colour)
             if mover is None:
                 terms["event"] -= 0.5
-                actor, span = _still_actor(scene, box, t, area, colour)
+                actor, span = still, around
             else:
                 actor = mover
                 span = _visit(mover, box, t)
@@ -58,12 +60,13 @@ def object_candidates(reading: QueryReading, scene: ObservedScene) -> list[Candi
     return out
 
 
-def _thing_colours(thing: QueryReading, colour: NDArray[np.float32]) -> dict[str, float]:
-    """The terms of the colours named for an object, given its (13,) colour shares."""
-    return {
+def _thing_terms(thing: QueryReading, actor: TrackedActor, span: Span, colour: NDArray[np.float32]) -> dict[str, float]:
+    """The terms of the colours and the side named for an object, which `actor` stands for; colour shares are (13,)."""
+    terms = {
         f"{word} thing": float(np.clip(np.log((float(colour_word_share(colour, word)) * 1.4 + 0.06) / 0.2), -1.5, 1.5))
         for word, _ in thing.colours
     }
+    return terms if thing.side is None else {**terms, "side": side_term(actor, span, thing.side)}
 
 
 def object_rows(actors: list[TrackedActor], changes: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -133,10 +136,10 @@ def _at_rest(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
         terms = {
             "seen": max(-1.5, 0.3 * float(np.log(max(area, 1e-5) / 0.01))) - 0.2 - 0.8 * misfit,
             "event": 0.6 + 0.3 * float(np.tanh(contrast / 4)),
-            **_thing_colours(reading, colour),
         }
         middle = (there[0][0] + there[0][1]) / 2
-        actor, _ = _still_actor(scene, place, middle, area, colour)
+        actor, span = _still_actor(scene, place, middle, area, colour)
+        terms |= _thing_terms(reading, actor, span, colour)
         out.append(Candidate(actor, SpanSet(there), 0.0, terms, place))
     return out
 
@@ -161,7 +164,7 @@ def _static(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
         terms = {
             "seen": max(-1.5, 0.3 * float(np.log(max(area, 1e-5) / 0.01))) - 0.2,
             "event": 0.4 if reading.colours else -0.2,
-            **_thing_colours(reading, colour),
+            **_thing_terms(reading, actor, span, colour),
         }
         out.append(Candidate(actor, SpanSet([span]), 0.0, terms, place))
     return out

@@ -30,7 +30,7 @@ def time_candidates(actor: TrackedActor, reading: QueryReading, who: dict[str, f
         if reading.direction or reading.origin:
             terms["direction"] = _direction(actor, hull, reading)
         if reading.side is not None:
-            terms["side"] = _side(actor, hull, reading.side)
+            terms["side"] = side_term(actor, hull, reading.side)
         out.append(Candidate(actor, spans, 0.0, terms))
     return out
 
@@ -115,8 +115,14 @@ def _direction(actor: TrackedActor, span: Span, reading: QueryReading) -> float:
     return score
 
 
-def _side(actor: TrackedActor, span: Span, side: str) -> float:
-    """How well the actor's place in a span fits a side."""
+def side_term(actor: TrackedActor, span: Span, side: str) -> float:
+    """How well an actor's place fits a side of the picture, as a log-likelihood ratio of at most .9 either way.
+
+    Args:
+        actor: The actor.
+        span: The time that counts; all of the actor's, if it was not seen then.
+        side: `left`, `right`, `top`, `bottom`, `middle`, `near` or `far`.
+    """
     rows = actor.within(span.start, span.end)
     x, y = np.median(actor.centre[rows] if rows.any() else actor.centre, 0)
     place = {
