@@ -260,23 +260,6 @@ EXPERIMENTS: dict[str, Experiment] = {
             for corpus in ("homogeneous", "varied")
         ],
     ),
-    "corpora": Experiment(
-        "S-ViLM's table of pre-training data: clips that do not change, clips that do, both, and a few that do",
-        {
-            "H": _corpora({"homogeneous": 1.0}),
-            "V": _corpora({"varied": 1.0}),
-            "H + V": _corpora({"homogeneous": 0.5, "varied": 0.5}),
-            "H + few V": _corpora({"homogeneous": 0.994, "varied": 0.006}),
-        },
-        RETRIEVAL + RECOGNITION + CHANGES,
-        {"R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "R@10": "retrieval/t2v-R@10",
-         "pairs told apart": "retrieval/pair-both", "recognition": "recognition/top-1",
-         "boundary F1": "boundaries/boundary-F1", "mAP": "localization/mAP", "mAP@.5": "localization/mAP@0.5"},
-        "retrieval/t2v-R@5",
-        {"V": "H", "H + V": "H", "H + few V": "H"},
-        also=[(arm, key, "H", key) for key in ("retrieval/t2v-R@1", "localization/mAP")
-              for arm in ("V", "H + V", "H + few V")],
-    ),
     "masking": Experiment(
         "ViCLIP's masking, at equal samples and (=) at the FLOPs of no masking",
         {
@@ -308,6 +291,23 @@ EXPERIMENTS: dict[str, Experiment] = {
             for key in ("qa/accuracy", "retrieval/t2v-R@5")
             for arm, base in [*BESIDE.items(), *((name, name.split(",")[0]) for name in SWEPT)]
         ],
+    ),
+    "corpora": Experiment(
+        "S-ViLM's table of pre-training data: clips that do not change, clips that do, both, and a few that do",
+        {
+            "H": _corpora({"homogeneous": 1.0}),
+            "V": _corpora({"varied": 1.0}),
+            "H + V": _corpora({"homogeneous": 0.5, "varied": 0.5}),
+            "H + few V": _corpora({"homogeneous": 0.994, "varied": 0.006}),
+        },
+        RETRIEVAL + RECOGNITION + CHANGES,
+        {"R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "R@10": "retrieval/t2v-R@10",
+         "pairs told apart": "retrieval/pair-both", "recognition": "recognition/top-1",
+         "boundary F1": "boundaries/boundary-F1", "mAP": "localization/mAP", "mAP@.5": "localization/mAP@0.5"},
+        "retrieval/t2v-R@5",
+        {"V": "H", "H + V": "H", "H + few V": "H"},
+        also=[(arm, key, "H", key) for key in ("retrieval/t2v-R@1", "localization/mAP")
+              for arm in ("V", "H + V", "H + few V")],
     ),
 }  # fmt: skip
 
