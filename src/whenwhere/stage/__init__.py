@@ -1,8 +1,9 @@
 """The stage: procedural clips with exact truth, and sentences whose referent is unique.
 
-`render_clip` makes one clip, `write_stage` a folder of clips with their truth and a manifest, and `demo_scene` the clip
-of `whenwhere demo`. `truth` defines what is true of a clip, `grammar` what a sentence means, and `compose` what a box
-is. Every factor has its own seed stream (`streams`). `shapes` is a second, far simpler world, fast enough to train on.
+`render_clip` makes one clip, `write_stage` fills a folder with clips, their truth and a manifest, and `demo_scene`
+makes the clip of `whenwhere demo`. `truth` defines what is true of a clip, `grammar` what a sentence means, and
+`compose` where the box of an actor is. Every factor draws from its own random stream (`streams`). `shapes` is a second,
+far simpler world that is fast enough to train on.
 """
 
 from whenwhere.stage.build import build_world as build_world

@@ -1,7 +1,9 @@
-"""Backgrounds: road, street, room, shop, park and yard, painted once per view onto a plate wider than the frame.
+"""Backgrounds of the splits `dev` and `heldout`: road, street, room, shop, park and yard.
 
-Each has two variants, one per split, that share the geometry (where one can walk or drive) and differ in layout,
-material and colour. Surfaces carry 1/f noise, because a grounder that models the background must cope with texture.
+A background is painted once per view, onto a plate that is larger than the frame, so that the camera can move. Each has
+two variants, one per split, that share the geometry (where one can walk or drive) and differ in layout, material and
+colour. Surfaces carry 1/f noise, because a grounder that models the background must cope with texture. The split `val`
+has backgrounds of its own (`valplaces`).
 """
 
 import itertools
@@ -22,7 +24,7 @@ class Plate:
     Args:
         aspect: Width of the frame divided by its height.
         unit: Pixels per frame height.
-        margin: Frame heights by which it extends beyond the frame on each side.
+        margin: Frame heights by which the canvas extends beyond the frame on each side.
     """
 
     def __init__(self, aspect: float, unit: float, margin: float) -> None:
@@ -37,31 +39,31 @@ class Plate:
         return np.round(p * (1 << _SHIFT)).astype(np.int32)
 
     def poly(self, points: ArrayLike, colour: Colour) -> None:
-        """A flat polygon."""
+        """Paints a polygon in one colour through (n, 2) points."""
         cv2.fillPoly(self.rgb, [self._points(points)], colour, cv2.LINE_AA, _SHIFT)
 
     def rect(self, x1: float, y1: float, x2: float, y2: float, colour: Colour) -> None:
-        """A flat rectangle."""
+        """Paints a rectangle in one colour, with the corners (x1, y1) and (x2, y2)."""
         self.poly([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], colour)
 
     def line(self, points: ArrayLike, width: float, colour: Colour) -> None:
-        """A line of `width` frame heights."""
+        """Paints a line through (n, 2) points, `width` frame heights wide."""
         cv2.polylines(self.rgb, [self._points(points)], False, colour, max(1, round(width * self.unit)), cv2.LINE_AA,
                       _SHIFT)  # fmt: skip
 
     def disc(self, x: float, y: float, rx: float, ry: float, colour: Colour) -> None:
-        """A flat ellipse."""
+        """Paints an ellipse in one colour, with the centre (x, y) and the half axes `rx` and `ry`."""
         a = np.linspace(0, 2 * np.pi, 33)[:-1]
         self.poly(np.stack([x + rx * np.cos(a), y + ry * np.sin(a)], 1), colour)
 
     def band(self, y1: float, y2: float, top: Colour, bottom: Colour) -> None:
-        """A full-width band with a vertical gradient."""
+        """Paints all columns from y1 to y2 with a vertical gradient from `top` to `bottom`."""
         r1, r2 = (round(np.clip((y - self.top) * self.unit, 0, len(self.rgb))) for y in (y1, y2))
         w = np.linspace(0, 1, max(r2 - r1, 1))[: r2 - r1, None, None]
         self.rgb[r1:r2] = ((1 - w) * np.array(top) + w * np.array(bottom)).astype(np.uint8)
 
     def grain(self, rng: np.random.Generator, y1: float, y2: float, rough: float, power: float = 1.0) -> None:
-        """Multiplies the band by 1/f noise of relative strength `rough`."""
+        """Multiplies all columns from y1 to y2 by 1/f^power noise of mean 1 and standard deviation `rough`."""
         r1, r2 = (round(np.clip((y - self.top) * self.unit, 0, len(self.rgb))) for y in (y1, y2))
         if r2 - r1 < 2:
             return
@@ -69,7 +71,7 @@ class Plate:
         self.rgb[r1:r2] = np.clip(self.rgb[r1:r2] * noise[..., None], 0, 255).astype(np.uint8)
 
     def picture(self) -> Image:
-        """The finished plate, slightly vignetted like the picture of a cheap lens."""
+        """The finished plate, RGB of shape (h, w, 3), slightly darker in the corners, as with a cheap lens."""
         h, w = self.rgb.shape[:2]
         gy, gx = np.mgrid[0:h, 0:w].astype(np.float32)
         r = np.hypot(gx / w - 0.5, gy / h - 0.5)
@@ -84,7 +86,7 @@ def _speckle(p: Plate, rng: np.random.Generator, y1: float, y2: float, n: int, t
 
 
 def road(p: Plate, rng: np.random.Generator, split: str) -> None:
-    """A road from above: two lanes upwards on the right, two downwards on the left, as the scripts expect."""
+    """Paints a road from above: two lanes lead up on the right and two down on the left, as the scripts expect."""
     dev = split == "dev"
     tone = rng.uniform(70, 95) if dev else rng.uniform(120, 150)
     c: Colour = (tone, tone, tone + 4) if dev else (tone, tone - 5, tone - 14)
@@ -130,7 +132,7 @@ def _windows(p: Plate, rng: np.random.Generator, x1: float, y1: float, x2: float
 
 
 def street(p: Plate, rng: np.random.Generator, split: str) -> None:
-    """Houses, a pavement, a road with two lanes, and the near pavement; the ground begins at y = 0.44."""
+    """Paints houses, a pavement, a road with two lanes and the near pavement; the ground begins at y = 0.44."""
     dev = split == "dev"
     if dev:
         p.band(p.top, 0.46, (150, 182, 214), (204, 216, 224))
@@ -173,7 +175,10 @@ def street(p: Plate, rng: np.random.Generator, split: str) -> None:
 
 
 def room(p: Plate, rng: np.random.Generator, split: str) -> None:
-    """A wall and a floor from y = 0.52 on; a board, a pillar and a door (dev) or cupboards and tiles (held out)."""
+    """Paints a wall, and a floor that begins at y = 0.52.
+
+    The variant `dev` has a board, a pillar and a door, `heldout` has cupboards and tiles.
+    """
     dev = split == "dev"
     wall: Colour = (
         shade((206, 208, 212), rng.uniform(0.9, 1.08)) if dev else shade((176, 190, 178), rng.uniform(0.9, 1.1))
@@ -223,7 +228,7 @@ def room(p: Plate, rng: np.random.Generator, split: str) -> None:
 
 
 def shop(p: Plate, rng: np.random.Generator, split: str) -> None:
-    """Shelves full of goods at the back, a plain floor in front from y = 0.52 on."""
+    """Paints shelves full of goods at the back, and in front of them a plain floor that begins at y = 0.52."""
     dev = split == "dev"
     p.band(p.top, 0.53, (120, 112, 104) if dev else (92, 98, 110), (104, 98, 92) if dev else (82, 86, 96))
     board: Colour = (196, 180, 152) if dev else (168, 172, 180)
@@ -269,7 +274,7 @@ def _tree(p: Plate, rng: np.random.Generator, x: float, y: float, size: float, l
 
 
 def park(p: Plate, rng: np.random.Generator, split: str) -> None:
-    """Grass, trees and a path (dev) or snow with firs (held out); the ground begins at y = 0.36."""
+    """Paints grass, trees and a path (`dev`) or snow with firs (`heldout`); the ground begins at y = 0.36."""
     dev = split == "dev"
     p.band(p.top, 0.38, (146, 186, 226) if dev else (176, 186, 200), (212, 224, 230) if dev else (224, 226, 230))
     far: Colour = (92, 124, 84) if dev else (150, 160, 170)
@@ -305,7 +310,10 @@ def park(p: Plate, rng: np.random.Generator, split: str) -> None:
 
 
 def yard(p: Plate, rng: np.random.Generator, split: str) -> None:
-    """A paved yard seen from a window: wall at the top, slabs (dev) or bricks (held out) from y = 0.16 on."""
+    """Paints a paved yard seen from a window: a wall at the top, and the ground from y = 0.16 on.
+
+    The ground is made of slabs (`dev`) or bricks (`heldout`).
+    """
     dev = split == "dev"
     stone: Colour = (
         shade((172, 164, 150), rng.uniform(0.85, 1.08)) if dev else shade((148, 96, 78), rng.uniform(0.85, 1.1))
@@ -328,6 +336,7 @@ def yard(p: Plate, rng: np.random.Generator, split: str) -> None:
     p.grain(rng, p.top, p.bottom, 0.03, 0.2)
 
 
+#: The painter of each background. It takes the plate, a random stream, and the split `dev` or `heldout`.
 BACKGROUNDS: dict[str, Callable[[Plate, np.random.Generator, str], None]] = {
     "road": road, "street": street, "room": room, "shop": shop, "park": park, "yard": yard,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""From a seed to a world: every factor is drawn from its own stream (see `streams`)."""
+"""Makes the plan of a clip from a seed. Every factor is drawn from its own random stream (see `streams`)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from whenwhere.stage.world import Actor, Prop, View, World
 #: Things that are small enough for a table, and things for the floor.
 _ON_TABLE = ("bottle", "cup", "book", "vase")
 _ON_FLOOR = ("bag", "box", "suitcase", "bucket", "chair")
-#: Colour families of the floor in each domain, which things on it avoid.
+#: Colour families of the ground in some places. What is on it has other colours if possible, to stand out from it.
 _FLOORS = {
     "park": ("green",), "road": ("black", "grey"), "motorway": ("grey",), "beach": ("brown", "white", "yellow"),
     "farm": ("green",),
@@ -35,16 +35,16 @@ def build_world(
         seed: Any non-negative integer; the same seed gives the same world.
         split: `dev`, `val` or `heldout`; the last two have other paints, textures, shapes, places, laws of motion and
             words.
-        domain: A name in `splits.PLACES[split]`; None draws one.
+        domain: Name of a place of the split (`splits.PLACES`). None draws one.
         width: Width of the frame in pixels, even.
         height: Height of the frame in pixels, even.
         fps: Frames per second.
-        seconds: Duration; None draws 9 to 18 (`val`: 10 to 20).
-        cuts: Whether the clip has shots from two cameras; None draws (one clip in seven; `val`: one in five).
-        camera: `static`, `shake`, `pan` or `zoom`; None draws from the kinds that the domain has.
+        seconds: Duration in seconds. None draws 9 to 18 (`val`: 10 to 20).
+        cuts: Whether the clip has shots from two cameras. None gives them to one clip in seven (`val`: one in five).
+        camera: `static`, `shake`, `pan` or `zoom`. None draws one of the kinds that the place has.
 
     Raises:
-        SettingError: There is no such split, domain or camera, or the size is odd or too small.
+        SettingError: There is no such split, domain or camera, the size is odd or too small, or the seed is negative.
     """
     places = PLACES.get(split, {})
     for value, known, name in ((split, tuple(SPLIT_SEEDS), "split"), (domain, (None, *places), "domain"),
@@ -100,7 +100,10 @@ def _shots(seed: int, frames: int, fps: float, two: bool) -> NDArray[np.intp]:
 
 
 def _light(seed: int, frames: int, fps: float) -> NDArray[np.float64]:
-    """Slow drift of brightness and tint, and in one clip of four, jumps of the automatic exposure."""
+    """Gain of each frame and channel, shape (frames, 3).
+
+    Brightness and tint drift slowly in three clips of five, and the automatic exposure jumps in one clip of four.
+    """
     rng = random_stream(seed, "light")
     t = np.arange(frames) / fps
     gain = np.ones((frames, 3)) * rng.uniform(0.86, 1.06)
@@ -117,7 +120,7 @@ def _light(seed: int, frames: int, fps: float) -> NDArray[np.float64]:
 
 
 def _cloud(seed: int, frames: int) -> NDArray[np.float64]:
-    """Brightness of each frame, shape (frames, 1): a cloud comes or goes in two validation clips of five."""
+    """Brightness of each frame, shape (frames, 1). A cloud comes or goes in two clips of five."""
     rng = random_stream(seed, "cloud")
     if rng.random() > 0.4:
         return np.ones((frames, 1))
@@ -129,7 +132,19 @@ def _cloud(seed: int, frames: int) -> NDArray[np.float64]:
 def make_view(
     seed: int, k: int, name: str, split: str, aspect: float, height: int, frames: int, fps: float, camera: str | None
 ) -> View:  # fmt: skip
-    """Camera k of a clip: its plate, its motion and the things in front of it; arguments as in `build_world`."""
+    """Camera k of a clip: its background, its motion and the props in its view.
+
+    Args:
+        seed: Seed of the clip, with the offset of its split added (`splits.SPLIT_SEEDS`).
+        k: Index of the camera.
+        name: Name of the place.
+        split: `dev`, `val` or `heldout`.
+        aspect: Width of the frame divided by its height.
+        height: Height of the frame in pixels.
+        frames: Number of frames of the clip.
+        fps: Frames per second.
+        camera: `static`, `shake`, `pan` or `zoom`. None draws one of the kinds that the place has.
+    """
     domain = EVERY_PLACE[name]
     rng = random_stream(seed, "camera", k)
     kind = camera or pick(rng, domain.cameras)
@@ -143,11 +158,11 @@ def make_view(
                 o += strength / (1 + f) * np.sin(2 * np.pi * (f * rng.uniform(0.8, 1.2) * t + rng.random()))
     if kind == "pan":
         reach, period = rng.uniform(0.12, 0.26), rng.uniform(9, 20)
-        if split == "val":  # one sweep instead of to and fro
+        if split == "val":  # one sweep instead of a swing to and fro
             ox += reach * float(rng.choice([-1, 1])) * np.tanh((t / t[-1] - rng.uniform(0.3, 0.7)) * 4)
         else:
             ox += reach * np.sin(2 * np.pi * (t / period + rng.random()))
-    if kind == "zoom" and split == "val":  # from near to wide
+    if kind == "zoom" and split == "val":  # from a close view to a wide one
         zoom += rng.uniform(0.2, 0.45) * 0.5 * (1 - np.tanh((t / t[-1] - rng.uniform(0.3, 0.6)) * 5))
     elif kind == "zoom":
         zoom += rng.uniform(0.15, 0.4) * (0.5 - 0.5 * np.cos(2 * np.pi * t / rng.uniform(10, 22)))
@@ -182,7 +197,7 @@ def _props(view: View, domain: Domain, rng: np.random.Generator, split: str, asp
 
 
 def _bush(per_unit: float, split: str, rng: np.random.Generator) -> Sprite:
-    """A bush that sways: pixels that change although nobody is there."""
+    """A bush. It sways, so that pixels change although nobody is there."""
     b = Brush(0.2, 0.2, 0.3, 0.01, per_unit)
     leaf: Colour = {"dev": (64, 102, 48), "val": (104, 112, 40), "heldout": (116, 88, 58)}[split]
     for _ in range(26):
@@ -227,7 +242,7 @@ def _half(actor: Actor, scale: float) -> float:
 
 
 def _collides(world: World, new: Actor) -> bool:
-    """Whether two actors would stand in one place or drive through one another, which no truth could describe."""
+    """Whether an actor would stand where another one stands or drive through one, which no truth could describe."""
     view = world.views[new.view]
     path = walk(new.legs, world.frames)
     for other in world.actors:
@@ -250,7 +265,7 @@ def _collides(world: World, new: Actor) -> bool:
 
 
 def _people(world: World, k: int, views: int) -> None:
-    """Fills one view with actors."""
+    """Adds the actors of one view, and then the things at rest in it."""
     view = world.views[k]
     name = view.domain
     domain = EVERY_PLACE[name]
@@ -288,7 +303,7 @@ def _enter(
     legs: list[Leg]
     thing: Actor | None = None
     if role in ("put", "take"):
-        # whoever handles a thing needs enough time left
+        # Handling a thing takes time, so the person must come in early enough.
         start = min(start, 0.35 * world.frames / world.fps)
         thing, legs = _handled(world, k, domain, size, role, start, motion, looks, casts)
         if thing is None:
@@ -338,7 +353,7 @@ def _thing(
 
 
 def _clear(world: World, thing: Actor, x: float, y: float) -> bool:
-    """Whether no other resting thing is near."""
+    """Whether no other thing rests near (x, y)."""
     for other in world.actors:
         if other.place and other.view == thing.view:
             ox, oy = next((leg.b if leg.act == "put" else leg.a) for leg in other.legs if leg.act != "away")
@@ -362,7 +377,7 @@ def _handled(
 
 
 def _rests(world: World, k: int, domain: Domain, casts: list[Cast]) -> None:
-    """Adds things at rest: most stay, some appear or vanish by themselves."""
+    """Adds up to two things at rest: half of them stay, the others appear or vanish without being handled."""
     if not any(n in domain.sizes for n in _ON_FLOOR):
         return
     rng = random_stream(world.seed, "rests", k)

@@ -14,6 +14,7 @@ from whenwhere.stage.people import PersonLook
 from whenwhere.stage.things import ThingLook
 from whenwhere.stage.vehicles import VehicleLook
 
+#: Family of each kind. Kinds that are not listed are of the family `thing`.
 FAMILY = {
     "car": "vehicle", "van": "vehicle", "truck": "vehicle", "bus": "vehicle", "man": "person", "woman": "person",
     "child": "person", "dog": "animal", "cat": "animal", "horse": "animal", "sheep": "animal",
@@ -27,7 +28,17 @@ _SHOES = {"dev": (46, 38, 34), "val": (128, 52, 44), "heldout": (206, 202, 196)}
 
 
 class Cast(NamedTuple):
-    """One look with the words for it."""
+    """The look of one actor, and the properties by which a sentence can describe it.
+
+    Attributes:
+        kind: Kind of the actor, such as `car` or `woman`.
+        family: `vehicle`, `person`, `animal` or `thing`.
+        look: How the actor is painted.
+        paints: Colours by part: `body`; for people `top`, `bottom` and `hair`.
+        factor: Size of the actor, relative to the usual size of its kind.
+        big: `big`, `small`, or empty for about the usual size.
+        texture: `plain`, or one of `SPLIT_TEXTURES`.
+    """
 
     kind: str
     family: str
@@ -58,15 +69,15 @@ def _paint(rng: np.random.Generator, split: str, families: tuple[str, ...] = (),
 
 
 def cast(rng: np.random.Generator, split: str, kind: str, others: list[Cast], floor: tuple[str, ...] = ()) -> Cast:
-    """The look of one actor.
+    """Draws the look of one actor.
 
     Args:
         rng: Random stream of this actor's look.
         split: `dev`, `val` or `heldout`.
         kind: Kind of the actor.
-        others: Looks already cast. Usually the colour differs from theirs of the same kind, and sometimes it is taken
-            over from one of another kind.
-        floor: Colour families of the ground, which the body's colour avoids.
+        others: Looks of the actors so far. The colour usually differs from those of the same kind, and is sometimes
+            taken over from an actor of another kind.
+        floor: Colour families of the ground. A colour that is newly drawn is not confusable with them if possible.
     """
     family = FAMILY.get(kind, "thing")
     same = tuple(c.paints["body" if "body" in c.paints else "top"].family for c in others if c.kind == kind)

@@ -1,8 +1,8 @@
-"""From a world to pixels: plate, shadows, sprites from far to near, light, noise; and each actor's visible box.
+"""Paints a world: background, shadows, sprites from far to near, light and noise; and finds the box of each actor.
 
-The silhouette of an actor is where its own sprite's alpha exceeds one half, inside the picture. Its box is the tight
-box of that *un-occluded* silhouette, which is what annotators draw around somebody behind a pole. An actor has no box
-where others hide more than `HIDDEN` of its silhouette, or where less than `SLIVER` of it has come into the picture.
+The silhouette of an actor is the part of the picture where the alpha of its own sprite exceeds one half. Its box is the
+tight box of that *un-occluded* silhouette, which is what annotators draw around somebody behind a pole. An actor has no
+box where others hide more than `HIDDEN` of its silhouette, or where less than `SLIVER` of it has come into the picture.
 Shadows belong to no actor.
 """
 
@@ -31,7 +31,14 @@ MIN_BOX_PIXELS = 8
 
 
 class Pasted(NamedTuple):
-    """One sprite pasted into one frame: its position, its patch of pixels, and the area of the whole silhouette."""
+    """One sprite pasted into one frame.
+
+    Attributes:
+        x: Left edge of the patch in pixels of the frame.
+        y: Upper edge of the patch in pixels of the frame.
+        rgba: The patch, shape (h, w, 4), uint8, with colour premultiplied by alpha.
+        full: Area of the whole silhouette in pixels, with what lies outside the frame.
+    """
 
     x: int
     y: int
@@ -41,7 +48,11 @@ class Pasted(NamedTuple):
 
 @dataclass(frozen=True)
 class Seen:
-    """Visible boxes of all actors in pixels, shape (actors, frames, 4), with NaN rows where there is none."""
+    """Where all actors are seen.
+
+    Attributes:
+        boxes: Boxes as xyxy pixels of the frame, shape (actors, frames, 4), NaN where an actor has none.
+    """
 
     boxes: NDArray[np.float64]
 
@@ -65,7 +76,18 @@ class _Draw(NamedTuple):
 def paste(
     sprite: Sprite, x: float, y: float, k: float, theta: float, flip: bool, width: int, height: int
 ) -> Pasted | None:
-    """The sprite scaled by k, turned clockwise by theta (radians), its anchor at pixel (x, y); None if out of view."""
+    """The pixels of a sprite that is scaled, turned and put into a frame; None where it is out of view.
+
+    Args:
+        sprite: The sprite.
+        x: Horizontal position of the sprite's anchor in pixels of the frame.
+        y: Vertical position of the sprite's anchor in pixels of the frame.
+        k: Factor by which the sprite is scaled.
+        theta: Angle in radians by which the sprite is turned clockwise.
+        flip: Whether the sprite is mirrored, left to right.
+        width: Width of the frame in pixels.
+        height: Height of the frame in pixels.
+    """
     full = sprite.area * k * k
     if k < 0.55:
         sprite, k = sprite.half, k * sprite.per_unit / sprite.half.per_unit
@@ -102,7 +124,11 @@ def _blend(frame: Image, p: Pasted) -> None:
 
 
 class Compositor:
-    """Paints the frames of one world."""
+    """Paints the frames of one world.
+
+    Args:
+        world: The plan to paint.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -127,7 +153,7 @@ class Compositor:
         w = self.world
         unit = v.plate.shape[0] / (1 + 2 * v.margin)
         k = v.zoom[i] * w.height / unit
-        # picture x = ((X - aspect/2 - ox) zoom + aspect/2) H, plate x = (X + margin) unit
+        # At X frame heights, picture x = ((X - aspect/2 - ox) zoom + aspect/2) H and plate x = (X + margin) unit.
         tx = ((-v.margin - w.aspect / 2 - v.ox[i]) * v.zoom[i] + w.aspect / 2) * w.height
         ty = ((-v.margin - 0.5 - v.oy[i]) * v.zoom[i] + 0.5) * w.height
         m = np.array([[k, 0, tx + 0.5 * k - 0.5], [0, k, ty + 0.5 * k - 0.5]])
@@ -174,7 +200,7 @@ class Compositor:
         )
 
     def silhouette(self, a: Actor, i: int) -> NDArray[np.bool_]:
-        """The actor's own silhouette in frame i as if it were alone, shape (height, width)."""
+        """The silhouette that actor `a` has in frame i if it is painted alone, shape (height, width)."""
         w = self.world
         mask = np.zeros((w.height, w.width), bool)
         d = self.draw(a, i) if w.view_of[i] == a.view else None
@@ -207,7 +233,12 @@ class Compositor:
             cv2.multiply(roi, cv2.cvtColor(255 - dark, cv2.COLOR_GRAY2RGB), dst=roi, scale=1 / 255)
 
     def frames(self) -> Iterator[tuple[Image, NDArray[np.float64]]]:
-        """Every frame in order: RGB (h, w, 3), and the boxes in it, shape (actors, 4), NaN where there is none."""
+        """Paints every frame in order.
+
+        Yields:
+            The frame, RGB of shape (h, w, 3), and the boxes in it as xyxy pixels, shape (actors, 4), NaN where an actor
+            has none.
+        """
         w = self.world
         for i in range(w.frames):
             v = w.views[w.view_of[i]]

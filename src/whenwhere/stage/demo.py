@@ -1,4 +1,4 @@
-"""The clip of `whenwhere demo`: a street on a fine day, made to be looked at and to be answered well.
+"""The clip of `whenwhere demo`: a street on a fine day, nice to look at and easy to answer questions about.
 
 A static camera shows four actors that differ in kind, colour and direction; one of them stands still for a while. The
 truth comes from the same rules as that of any other clip, and the same solver checks the three sentences.
@@ -79,6 +79,9 @@ def _asked(scene: Scene) -> list[Sentence]:
 
 def demo_scene(path: str | os.PathLike[str]) -> Scene:
     """Writes the demo clip (12 s, 640x360, with sound) and returns its truth with three sentences.
+
+    Args:
+        path: Path of the mp4 file.
 
     Raises:
         OutputError: The file cannot be written.

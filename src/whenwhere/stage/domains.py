@@ -1,6 +1,7 @@
-"""Places as data: what each looks like, who is there, what they do, how the camera behaves.
+"""Places as data: what each looks like, who is there, what they do, and how the camera behaves.
 
-Weights need not sum to one. Lengths are in frame heights where the view's scale is 1. A new place is one entry.
+Weights need not sum to one. Lengths are in frame heights where the view's scale is 1. A new place is one entry of
+`DEV_DOMAINS`.
 """
 
 from dataclasses import dataclass, field
@@ -15,17 +16,18 @@ class Domain:
     Attributes:
         background: Name in `backgrounds.BACKGROUNDS`.
         scale: Coefficients (a, b): things at ground height y are drawn a + b y times their size.
-        sizes: Length of a vehicle, or height of anything else, for each kind.
-        cast: Weight of each kind.
+        sizes: Length of a vehicle, or height of anything else, for each kind that can occur.
+        cast: Weight of each kind among the actors that move.
         roles: Weight of each role for each family; roles are defined in `plots`.
         ground: Ground heights (far, near) between which people, animals and things move.
         sun: Direction and strength of shadows.
-        lanes: Position across and direction of each lane for vehicles.
+        lanes: Position and direction of each lane for vehicles. The position of a lane that leads up or down is its
+            distance to the right of the middle of the frame; that of any other lane is its ground height.
         cameras: Weight of each kind of camera.
         actors: Smallest and largest number of actors.
-        poles: Probability of a pole in front.
-        bushes: Probability of bushes that sway behind everybody.
-        table: Name of the table or counter on which small things stand; empty for none.
+        poles: Probability of a pole in front of everybody.
+        bushes: Probability of swaying bushes behind everybody.
+        table: Name of the table or counter on which small things stand. Empty if the place has none.
         floor: Name of what large things stand on. Empty means `floor` where there is a table and `ground` elsewhere.
         above: Whether the place is seen from straight above.
     """

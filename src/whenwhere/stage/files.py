@@ -1,11 +1,11 @@
 """Staged clips on disk: the videos, their truth, and a manifest.
 
-`truth.jsonl` holds one `Grounding` record per sentence, so that whatever reads answers reads the truth. `status` is
-`answered` or `absent`; `spans` are the exact times; `tubes` have one box per second and one at both ends (of the frame
-shown then, none while the referent is hidden); `filled` holds the boxes of every frame, with `fill` = `truth`.
-`settings.model` is `truth`, and `reading` says what kind of sentence it is, about which actor, and how the clip was
-made. `manifest.jsonl` holds the same truth in the schema of all manifests (`whenwhere.datasets.manifest`), which
-`batch`, `eval`, `train` and `data` read; its paths count from the folder.
+`truth.jsonl` holds one `Grounding` record per sentence, so that everything that reads answers can read the truth:
+`status` is `answered` or `absent`; `spans` are the exact times; `tubes` have one box per second and one at both ends of
+a span, each taken from the frame shown at that time and left out while the referent is hidden; `filled` holds the boxes
+of every frame, with `fill` = `truth`. `settings.model` is `truth`, and `reading` says what kind of sentence it is,
+about which actor, and how the clip was made. `manifest.jsonl` holds the same truth in the schema of all manifests
+(`whenwhere.datasets.manifest`), which `batch`, `eval`, `train` and `data` read; its paths are relative to the folder.
 """
 
 import os
@@ -46,19 +46,19 @@ def write_stage(
         out: The folder; it is made if it is missing.
         clips: Number of clips.
         seed: Seed of the first clip.
-        split: Split that the clips belong to; see `render_clip`.
-        domain: Kind of place, or None for any; see `render_clip`.
+        split: `dev`, `val` or `heldout`; see `render_clip`.
+        domain: Name of a place of the split. None draws one for each clip.
         width: Width of a frame in pixels.
         height: Height of a frame in pixels.
         fps: Frames per second.
-        seconds: Length of each clip, or None for lengths that vary; see `render_clip`.
+        seconds: Duration of each clip in seconds. None draws one for each clip; see `render_clip`.
         progress: Called with (finished clips, all clips) after every clip.
 
     Returns:
         Paths of the clips.
 
     Raises:
-        SettingError: See `render_clip`.
+        SettingError: The split or domain is unknown, the size cannot be made, or the seed is negative.
         OutputError: The folder cannot be written.
     """
     folder = Path(out)

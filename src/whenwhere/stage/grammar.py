@@ -49,7 +49,14 @@ MIN_EVENT = 0.8
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence and the event that answers it; the event is None for an absent one."""
+    """A sentence and the event that answers it.
+
+    Attributes:
+        text: The sentence.
+        kind: Kind of sentence, one of the module's list.
+        event: The event that the sentence asks for. None where nothing in the clip fits.
+        phrase: The noun phrase of the referent, as predicates.
+    """
 
     text: str
     kind: str
@@ -58,7 +65,12 @@ class Sentence:
 
 
 class Speaker:
-    """Turns predicates into words of one split, drawing among synonyms."""
+    """Turns predicates into words of one split, drawing among synonyms.
+
+    Args:
+        world: The clip, whose split decides the vocabulary.
+        rng: Random stream of the words.
+    """
 
     def __init__(self, world: World, rng: np.random.Generator) -> None:
         self.world, self.rng, self.words = world, rng, SPLIT_WORDS[world.split]
@@ -68,7 +80,13 @@ class Speaker:
         return options[int(self.rng.integers(len(options)))]
 
     def noun_phrase(self, p: Phrase, actor: Actor | None = None) -> str:
-        """The phrase in words, with its article."""
+        """The phrase in words, with its article.
+
+        Args:
+            p: The phrase.
+            actor: Actor that the phrase describes, so that its clothes can be named as what they are. None if there is
+                no such actor.
+        """
         w = self.words
         nouns = w.nouns[p.noun] + (w.pronouns if p.noun == "person" and p.order is None else ())
         noun = self.choose(nouns)
@@ -97,7 +115,7 @@ class Speaker:
                 both = "both shorts" if look and look.shorts else "both"
                 after = self.choose(w.clothes[both]).format(c=colour, d=self.choose(p.second.words))
             else:
-                # bare "in red" only without a texture, whose word would need a noun after it
+                # The word of a texture needs a noun after it, so that it cannot be put into the bare "in red".
                 options = tuple(o for o in w.clothes[piece] if not (p.texture and o.endswith("in {c}")))
                 after = self.choose(options).format(c=colour)
         if p.order is not None:
@@ -116,7 +134,17 @@ class Speaker:
     def clause(
         self, np_text: str, what: str, direction: str, family: str, fast: bool, place: str, finite: bool = False
     ) -> str:
-        """The noun phrase with its verb; `finite` asks for a wording that can be a clause of a longer sentence."""
+        """A noun phrase with its verb.
+
+        Args:
+            np_text: The noun phrase.
+            what: The event (see `truth`).
+            direction: Direction of the movement, or empty.
+            family: Family of the actor.
+            fast: Whether the actor is in a hurry.
+            place: What the thing stands on, or empty.
+            finite: Whether the wording must be one that can be a clause of a longer sentence.
+        """
         w = self.words
         key = what
         if what == "cross" and direction in ("up", "down"):
@@ -134,7 +162,7 @@ class Speaker:
         return text if finite or pattern.startswith("~") else self.framed(text)
 
     def framed(self, text: str) -> str:
-        """A whole clause as somebody searching for it would type it."""
+        """A whole clause, put as somebody who searches for it would type it."""
         return self.choose(self.words.frames).format(s=text) if self.words.frames else text
 
 
@@ -161,7 +189,7 @@ def _phrases(solver: Solver, actor: Actor, rng: np.random.Generator) -> list[Phr
 
 
 def _single(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.random.Generator) -> Sentence | None:
-    """A sentence of one clause for the event; None where no true phrase singles it out."""
+    """A sentence of one clause about the event; None where no true phrase singles it out."""
     actor = world.actors[e.actor]
     for p in _phrases(solver, actor, rng):
         if e.what == "there":
@@ -192,7 +220,7 @@ def _single(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.ra
 
 
 def _linked(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.random.Generator) -> Sentence | None:
-    """A sentence of two clauses: the event `e`, tied in time to another actor's event."""
+    """A sentence of two clauses, which ties the event `e` in time to another actor's; None where none is unique."""
     if e.what not in ("cross", "stand", "enter", "leave") or (e.what != "stand" and not e.direction):
         return None
     others = [o for o in solver.events if o.actor != e.actor and (o.what == "stand" or (
@@ -236,7 +264,7 @@ def _linked(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.ra
 
 
 def _tied(e: Event, o: Event, link: str, careless: bool) -> bool:
-    """Whether event `e` relates to `o` in time as the link says; a careless reading compares starts only."""
+    """Whether event `e` relates to `o` in time as the link says, exactly or (`careless`) at a tolerant reading."""
     if link == "while":
         overlap = (e.spans & o.spans).duration
         return overlap > 0.15 if careless else overlap >= 0.8 * e.spans.duration
@@ -246,7 +274,7 @@ def _tied(e: Event, o: Event, link: str, careless: bool) -> bool:
 
 
 def _absent(world: World, solver: Solver, speaker: Speaker, rng: np.random.Generator) -> Sentence | None:
-    """A sentence about something that is not there, or does not happen."""
+    """A sentence about something that is not there or does not happen; None where none was found."""
     domain = EVERY_PLACE[world.domain]
     if rng.random() < 0.5 and solver.there:
         actors = [world.actors[a] for a in solver.there]
@@ -289,10 +317,10 @@ def make_sentences(
 
     Args:
         world: The clip.
-        seen: Its boxes.
-        happenings: Its events.
-        count: Largest number of sentences; a clip in which little happens gives fewer.
-        absent: Share of sentences about something that is not there.
+        seen: The boxes of its actors.
+        happenings: Its events (`truth.clip_events`).
+        count: Largest number of sentences. A clip in which little happens gives fewer.
+        absent: Share of sentences about something that is not there or does not happen.
 
     Returns:
         Sentences with different texts, each about a referent that is unique in the clip, or about none.

@@ -1,8 +1,8 @@
 """Brushes: flat shapes drawn large and shrunk, so that edges are smooth; and noise that looks like a surface.
 
-A `Brush` draws in its own units (y up, the origin where the sprite stands) into an RGBA picture twice the requested
-size. `sprite()` shrinks it, adds shading, grain and a darker rim, and premultiplies alpha. Everything is drawn once per
-pose and then only warped and pasted (see `compose`).
+A `Brush` draws in its own units (y up, with the origin where the sprite stands) into an RGBA picture of twice the
+requested size. `sprite()` shrinks it, adds shading, grain and a darker rim, and premultiplies alpha. Everything is
+drawn once per pose and then only warped and pasted (see `compose`).
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Image = NDArray[np.uint8]
+#: Red, green and blue, each 0 to 255.
 Colour = tuple[float, float, float]
 
+#: Factor by which a sprite is drawn larger than it will be.
 _LARGER = 2
 #: Fractional bits of the fixed-point coordinates passed to OpenCV.
 _SHIFT = 4
@@ -26,7 +28,7 @@ def image(picture: ArrayLike) -> Image:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """A darker (< 1) or lighter (> 1) colour.
+    """The colour made darker (`factor` < 1) or lighter (`factor` > 1).
 
     >>> shade((100, 200, 250), 1.5)
     (150.0, 255.0, 255.0)
@@ -56,7 +58,7 @@ class Sprite:
     Attributes:
         rgba: Picture, shape (h, w, 4), uint8, with colour premultiplied by alpha.
         anchor: Point (x, y), in pixels of the picture, that is put at an actor's position.
-        per_unit: Pixels per unit of the brush it was drawn with.
+        per_unit: Pixels per unit of the brush that drew it.
     """
 
     rgba: Image
@@ -70,7 +72,7 @@ class Sprite:
 
     @cached_property
     def half(self) -> "Sprite":
-        """The same sprite at half the size: pasting the large one far below its drawn size would alias."""
+        """The same sprite at half the size, because a sprite pasted far below its drawn size would alias."""
         h, w = self.rgba.shape[:2]
         size = (max(1, w // 2), max(1, h // 2))
         small = image(cv2.resize(self.rgba, size, interpolation=cv2.INTER_AREA))
@@ -103,13 +105,13 @@ class Brush:
         return np.round(p * (1 << _SHIFT)).astype(np.int32)
 
     def poly(self, points: ArrayLike, colour: Colour) -> None:
-        """A filled polygon through (n, 2) points."""
+        """Draws a filled polygon through (n, 2) points."""
         p = self._points(points)
         cv2.fillPoly(self.rgb, [p], colour, shift=_SHIFT)
         cv2.fillPoly(self.alpha, [p], 255, shift=_SHIFT)
 
     def rect(self, x1: float, y1: float, x2: float, y2: float, colour: Colour, radius: float = 0.0) -> None:
-        """A rectangle, with round corners where `radius` (units) is positive."""
+        """Draws a filled rectangle, with round corners if `radius` (in units) is positive."""
         if radius <= 0:
             self.poly([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], colour)
             return
@@ -126,7 +128,7 @@ class Brush:
         self.poly(np.concatenate(points), colour)
 
     def limb(self, points: ArrayLike, width: float, colour: Colour) -> None:
-        """A thick line with round ends through (n, 2) points; `width` in units."""
+        """Draws a line with round ends through (n, 2) points, `width` units wide."""
         p = self._points(points)
         thick = max(1, round(width * self.k))
         for picture, value in ((self.rgb, colour), (self.alpha, (255,))):
@@ -136,14 +138,21 @@ class Brush:
                            shift=_SHIFT)  # fmt: skip
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, angle: float = 0.0) -> None:
-        """A filled ellipse; `angle` in degrees, anticlockwise."""
+        """Draws a filled ellipse, turned anticlockwise by `angle` degrees."""
         a = np.linspace(0, 2 * np.pi, 41)[:-1]
         c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
         u, v = rx * np.cos(a), ry * np.sin(a)
         self.poly(np.stack([x + c * u - s * v, y + s * u + c * v], 1), colour)
 
     def pattern(self, kind: str, where: tuple[float, float, float, float], old: Colour, new: Colour) -> None:
-        """Draws stripes, checks, ... in `new` over whatever is painted exactly `old` inside the box `where` (units)."""
+        """Draws a pattern over what has one colour.
+
+        Args:
+            kind: `striped`, `checked`, `spotted`, `zigzag` or `diamonds`.
+            where: Box (x1, y1, x2, y2) in units, outside which nothing changes.
+            old: The colour that is drawn over.
+            new: The colour of the pattern.
+        """
         x1, y1, x2, y2 = where
         (px1, py2), (px2, py1) = (self._points([(x1, y1), (x2, y2)]) >> _SHIFT).tolist()
         px1, py1 = max(px1, 0), max(py1, 0)
@@ -162,7 +171,13 @@ class Brush:
         part[on & (np.abs(part.astype(np.int16) - wide).max(-1) <= 1)] = np.round(new).astype(np.uint8)
 
     def sprite(self, rng: np.random.Generator, grain: float = 0.05, light: float = 0.16) -> Sprite:
-        """The finished sprite: shrunk, lit from above, grained, with a darker rim."""
+        """The finished sprite: shrunk, lit from above and grained, with a darker rim.
+
+        Args:
+            rng: Random stream of the grain.
+            grain: Relative standard deviation of the grain.
+            light: Relative difference in brightness between top and bottom.
+        """
         h, w = self.alpha.shape[0] // _LARGER, self.alpha.shape[1] // _LARGER
         inside = self.alpha.astype(np.float32) / 255
         rgb = cv2.resize(self.rgb.astype(np.float32) * inside[..., None], (w, h), interpolation=cv2.INTER_AREA)

@@ -1,9 +1,9 @@
 """Colours: what they look like, what they are called, and which of them a viewer may confuse.
 
-A colour has one *family* (what a plain viewer would call it at a glance) and, for each split, its own paints and words:
-the paints of `val` and of `heldout` are other shades with other names. A sentence tells two colours apart only if their
-families are not confusable (`may_be`): nobody argues over red and blue, but silver, grey and white under changing light
-are another matter.
+A colour belongs to one *family*, which is what a viewer would call it at a glance. Each split has its own paints and
+words: those of `val` and `heldout` are other shades with other names than those of `dev`. A sentence tells two colours
+apart only if their families are not confusable (`may_be`): nobody argues over red and blue, but silver, grey and white
+under changing light are another matter.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,13 @@ from whenwhere.stage.paint import Colour
 
 
 class Paint(NamedTuple):
-    """One shade of a colour family; `words` are its names in the sentences of its split."""
+    """One shade of a colour.
+
+    Attributes:
+        family: Family of the colour, such as `red`.
+        rgb: The shade, each channel 0 to 255.
+        words: Names of the shade in the sentences of its split.
+    """
 
     family: str
     rgb: Colour
@@ -98,6 +104,7 @@ HAIR: dict[str, tuple[Paint, ...]] = {
     ),
 }
 
+#: Skin colours, the same in all splits.
 SKIN: tuple[Colour, ...] = ((236, 198, 172), (214, 168, 136), (164, 112, 80), (104, 68, 48))
 
 
@@ -111,6 +118,12 @@ def may_be(a: str, b: str) -> bool:
 
 
 def vary(rng: np.random.Generator, paint: Paint, spread: float = 9.0) -> Paint:
-    """The same paint as a single thing shows it: a little lighter, darker or off."""
+    """The paint as a single thing shows it, a little lighter, darker or off.
+
+    Args:
+        rng: Random stream of the thing's look.
+        paint: The paint.
+        spread: Three standard deviations of the change of a channel, in levels of 0 to 255.
+    """
     rgb = np.clip(np.array(paint.rgb) * rng.normal(1, 0.04) + rng.normal(0, spread / 3, 3), 6, 250)
     return paint._replace(rgb=tuple(float(c) for c in rgb))  # type: ignore[arg-type]

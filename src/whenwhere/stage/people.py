@@ -1,7 +1,7 @@
-"""People: a head with hair, upper and lower clothing, walking limbs; seen from the side, the front and the back.
+"""People: a head with hair, clothes and walking limbs, seen from the side, the front and the back.
 
-The unit is the body's height, the origin the ground between the feet. Walking cycles through `STEP_PHASES` pictures of
-one double step. Women have long hair and often a skirt or a coat; that is all a cartoon needs to be recognised.
+The unit is the body's height, and the origin is the ground between the feet. Walking cycles through `STEP_PHASES`
+pictures of one double step. Women have long hair and often a skirt or a coat, which is enough to recognise a cartoon.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,25 @@ STEP_PHASES = 12
 
 @dataclass(frozen=True)
 class PersonLook:
-    """How one person is painted; colours are RGB."""
+    """How one person is painted.
+
+    Attributes:
+        hair: Colour of the hair.
+        skin: Colour of the skin.
+        top: Colour of the shirt or coat.
+        bottom: Colour of the trousers, shorts or skirt.
+        shoes: Colour of the shoes.
+        long_hair: Whether the hair is long.
+        sleeves: Whether the sleeves are long.
+        skirt: Whether the person wears a skirt.
+        coat: Whether the upper clothing is a long coat.
+        child: Whether the body has the proportions of a child.
+        texture: Texture of the upper clothing: `plain`, or a kind of `Brush.pattern`.
+        pattern: Second colour of the upper clothing, if it is not plain.
+        girth: Thickness of the body and limbs; 1 is usual.
+        shorts: Whether the trousers are short.
+        bun: Whether the hair is tied into a bun.
+    """
 
     hair: Colour
     skin: Colour
@@ -50,9 +68,9 @@ def person_sprite(look: PersonLook, view: str, phase: int, per_unit: float, seed
         look: Colours and clothing.
         view: `side` (facing right), `front` or `back`; `run` (side view with long strides); `reach` and `reach-back`
             (standing with one arm stretched out).
-        phase: Phase of the double step, 0..STEP_PHASES - 1; -1 is standing.
+        phase: Phase of the double step, 0 to `STEP_PHASES - 1`; -1 if the person stands.
         per_unit: Pixels per body height.
-        seed: Seed of the cloth's grain, the same for all pictures of one person.
+        seed: Seed of the grain of the clothes, the same for all pictures of one person.
     """
     b = Brush(0.5, 0.5, 1.04, 0.05, per_unit)
     swing = np.sin(2 * np.pi * phase / STEP_PHASES) if phase >= 0 else 0.0

@@ -1,7 +1,7 @@
-"""Plots: the scripts that a role gives, laid out over a clip's frames.
+"""Plots: the script of each role, laid out over the frames of a clip.
 
-A role is what a sentence can later be about: crossing the picture, coming in, standing and leaving, turning round,
-coming back, parking, putting something down or taking it away. Each is a chain of cues; `Cue` keeps the clock.
+A role is something that a sentence can later be about: crossing the picture; coming in, standing and leaving; turning
+round; coming back; parking; putting something down or taking it away. `Cue` writes a script part by part.
 """
 
 import numpy as np
@@ -10,8 +10,10 @@ from whenwhere.stage.domains import Domain
 from whenwhere.stage.script import LAWS, Leg, Point
 from whenwhere.stage.world import View
 
-#: Default speeds of each family in own lengths (heights) per second: walking or driving, and hurrying.
+#: Speeds of each family at its usual pace and in a hurry, per second: a vehicle's in its own length, others' in their
+#: own height.
 _PACE = {"vehicle": (0.7, 1.5), "person": (0.72, 1.6), "animal": (1.5, 3.6), "thing": (3.0, 6.0)}
+#: Speeds of each split.
 PACE = {
     "dev": _PACE,
     "val": {"vehicle": (0.54, 2.1), "person": (0.6, 2.0), "animal": (1.1, 4.4), "thing": (2.2, 8.0)},
@@ -20,12 +22,12 @@ PACE = {
 
 
 class Cue:
-    """Writes a script: it keeps a clock in frames, a position, and the legs so far.
+    """Writes a script; it keeps the current frame, the actor's position and the legs so far.
 
     Args:
         fps: Frames per second.
-        at: Initial position of the actor.
-        law: Law of its motion (`script.LAWS`).
+        at: Ground position of the actor at first.
+        law: Law of the actor's motion (`script.LAWS`).
     """
 
     def __init__(self, fps: float, at: Point, law: str) -> None:
@@ -39,33 +41,38 @@ class Cue:
         self.here = to
 
     def away(self, frames: int, to: Point | None = None) -> None:
-        """Adds an absence of so many frames, after which the actor is at `to`."""
+        """Adds an absence of `frames` frames, after which the actor is at `to`, or where it was if that is None."""
         self._add("away", frames, to or self.here)
 
     def go(self, to: Point, speed: float, fast: bool = False, facing: str = "") -> None:
-        """Adds a movement to a place at `speed` frame heights per second."""
+        """Adds a movement to the ground position `to` at `speed` frame heights per second."""
         d = float(np.hypot(to[0] - self.here[0], to[1] - self.here[1]))
         self._add("go", max(3, round(d / speed * self.fps)), to, law=self.law, fast=fast, facing=facing)
 
     def stand(self, seconds: float, facing: str = "front") -> None:
-        """Adds standing still."""
+        """Adds a time in which the actor stands still and faces `facing` (see `Leg`)."""
         self._add("stand", round(seconds * self.fps), self.here, facing=facing)
 
     def act(self, name: str, seconds: float, to: Point) -> None:
-        """Adds a thing's movement `put` or `taken`."""
+        """Adds the movement of a thing in somebody's hand to the position `to`; `name` is `put` or `taken`."""
         self._add(name, round(seconds * self.fps), to, law="steady")
 
     def finish(self, frames: int, facing: str = "") -> list[Leg]:
-        """The legs, with the remaining frames filled by staying (if `facing` is given) or by being away."""
+        """The script, filled up to `frames` frames: the actor stays if `facing` is given, and else is away."""
         if self.frame < frames:
             self._add("stand" if facing else "away", frames - self.frame, self.here, facing=facing)
         return self.legs
 
 
 def border(view: View, aspect: float, side: str, y: float, half: float) -> Point:
-    """A point beyond the left or right border at ground height y; `half` is the actor's extent to the side.
+    """A ground position beyond a border, at which an actor is out of the picture in every frame of the view.
 
-    The camera's offset is taken into account: the point is outside in every frame of the view.
+    Args:
+        view: The view. The motion of its camera is taken into account.
+        aspect: Width of the frame divided by its height.
+        side: Border, `left` or `right`.
+        y: Ground height of the position.
+        half: Extent of the actor from its middle to either side, in frame heights.
     """
     lo, hi = float(view.ox.min()), float(view.ox.max())
     return (lo - half - 0.04, y) if side == "left" else (aspect + hi + half + 0.04, y)
@@ -83,16 +90,17 @@ def mover(
 
     Args:
         rng: Random stream of this actor's motion.
-        role: `cross`, `visit`, `turnback`, `return` or `parked`.
+        role: `cross` (from one side to the other), `visit` (comes in, stands and leaves), `turnback` (turns round and
+            leaves), `return` (leaves and comes back) or `parked` (stands at first, then leaves).
         family: `person`, `animal` or `thing`.
-        size: Height where the view's scale is 1.
-        view: The view it acts in.
+        size: Height of the actor in frame heights where the view's scale is 1.
+        view: The view in which the actor is.
         domain: The place.
         aspect: Width of the frame divided by its height.
         fps: Frames per second.
         frames: Number of frames of the clip.
-        split: Split, which decides the laws of motion.
-        start: Time of its first movement in seconds.
+        split: Split, which decides the laws and the speed of motion.
+        start: Time in seconds around which the actor first moves.
     """
     law = LAWS[split][int(rng.integers(len(LAWS[split])))]
     fast = bool(rng.random() < (0.25 if family == "person" else 0.5))
@@ -139,7 +147,21 @@ def driver(
     rng: np.random.Generator, role: str, size: float, view: View, domain: Domain, aspect: float, fps: float,
     frames: int, split: str, start: float,
 ) -> list[Leg]:  # fmt: skip
-    """The script of a vehicle in one of the domain's lanes; roles are `cross`, `halt`, `park` and `parked`."""
+    """The script of a vehicle in one of the place's lanes.
+
+    Args:
+        rng: Random stream of this vehicle's motion.
+        role: `cross` (from one border to the other), `halt` (the same with a stop), `park` (comes in and stays) or
+            `parked` (stands at first, then leaves).
+        size: Length of the vehicle in frame heights where the view's scale is 1.
+        view: The view in which the vehicle is.
+        domain: The place.
+        aspect: Width of the frame divided by its height.
+        fps: Frames per second.
+        frames: Number of frames of the clip.
+        split: Split, which decides the laws and the speed of motion.
+        start: Time in seconds around which the vehicle first moves.
+    """
     if split == "heldout":
         law = str(rng.choice(["steady", "jerky", "gathering"]))
     else:
@@ -183,23 +205,23 @@ def handler(
     rng: np.random.Generator, role: str, size: float, place: Point, lift: float, view: View, aspect: float, fps: float,
     frames: int, split: str, start: float,
 ) -> tuple[list[Leg], list[Leg]]:  # fmt: skip
-    """A person who puts a thing at `place` or takes it away from there, and the thing's own script.
+    """The scripts of a person who puts down a thing or takes one away, and of the thing.
 
     Args:
         rng: Random stream of this pair's motion.
         role: `put` or `take`.
-        size: Height of the person at scale 1.
-        place: Ground position of what the thing stands on.
-        lift: Height of the thing above that ground, in frame heights.
+        size: Height of the person in frame heights where the view's scale is 1.
+        place: Ground position of the thing, or of the table on which it stands.
+        lift: Height of the thing above the ground, in frame heights.
         view: The view they act in.
         aspect: Width of the frame divided by its height.
         fps: Frames per second.
         frames: Number of frames of the clip.
-        split: Split, which decides the laws of motion.
+        split: Split, which decides the laws and the speed of motion.
         start: Time at which the person comes in, in seconds.
 
     Returns:
-        The legs of the person and of the thing. The thing's points are where it is drawn.
+        The legs of the person and of the thing. The positions of the thing are those at which it is drawn.
     """
     law = LAWS[split][int(rng.integers(2))]
     scale = view.at(place[1])
@@ -236,7 +258,15 @@ def handler(
 
 
 def rester(rng: np.random.Generator, role: str, place: Point, fps: float, frames: int) -> list[Leg]:
-    """A thing at `place`: all the time (`rest`), from some frame on (`appear`), or up to some frame (`vanish`)."""
+    """The script of a thing that nobody handles.
+
+    Args:
+        rng: Random stream of this thing's script.
+        role: `rest` (it is there all the time), `appear` (from some frame on) or `vanish` (up to some frame).
+        place: Position at which the thing is drawn.
+        fps: Frames per second.
+        frames: Number of frames of the clip.
+    """
     cue = Cue(fps, place, "steady")
     when = round(float(rng.uniform(0.3, 0.7)) * frames)
     if role == "appear":

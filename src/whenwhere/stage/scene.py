@@ -1,4 +1,4 @@
-"""A rendered clip with its truth: boxes of every actor in every frame, cuts, events, and sentences with answers."""
+"""A rendered clip with its truth: the actors' boxes in every frame, cuts, events, and sentences with answers."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -25,11 +25,11 @@ class Query:
 
     Attributes:
         text: The sentence.
-        spans: When it is true; empty where nothing fits (`kind` is then `absent`).
-        tube: Boxes of its referent in every frame inside the spans, where it is not hidden. Its `rate` is the frame
+        spans: When the sentence is true. Empty where nothing in the clip fits it; `kind` is then `absent`.
+        tube: Boxes of the referent in every frame within the spans in which it is not hidden. Its `rate` is the frame
             rate.
         kind: Kind of sentence; see `grammar`.
-        actor: Id of the referent; None for an absent one.
+        actor: Id of the referent. None where nothing in the clip fits the sentence.
     """
 
     text: str
@@ -40,7 +40,7 @@ class Query:
 
     @property
     def absent(self) -> bool:
-        """Whether nothing in the clip fits."""
+        """Whether nothing in the clip fits the sentence."""
         return not len(self.spans)
 
 
@@ -49,7 +49,7 @@ class Scene:
     """One clip and everything that is true of it.
 
     Attributes:
-        world: The plan it was painted from.
+        world: The plan that was painted.
         boxes: Boxes as xyxy pixels of the displayed frame, shape (actors, frames, 4), NaN where an actor is not
             visible.
         events: Everything that happens (see `truth`).
@@ -88,32 +88,38 @@ class Scene:
 
     @property
     def times(self) -> NDArray[np.float64]:
-        """Time at which each frame is shown, shape (frames,)."""
+        """Time in seconds at which each frame is shown, shape (frames,)."""
         return np.arange(self.world.frames) / self.world.fps
 
     @property
     def cuts(self) -> list[float]:
-        """Times of the first frame of every shot except the first."""
+        """Times in seconds of the first frame of every shot except the first."""
         return [i / self.world.fps for i in self.world.cuts]
 
     @property
     def moving(self) -> bool:
-        """Whether any of its cameras moves."""
+        """Whether any camera of the clip moves."""
         return any(v.moving for v in self.world.views)
 
     def tube(self, actor: int, spans: SpanSet, label: str | None = None) -> Tube:
-        """Boxes of one actor in every frame inside spans."""
+        """Boxes of one actor in every frame within spans in which it has one.
+
+        Args:
+            actor: Id of the actor.
+            spans: The spans.
+            label: Label of the tube.
+        """
         boxes = self.boxes[actor]
         keep = (spans.index(self.times + 1e-9) >= 0) & ~np.isnan(boxes[:, 0])
         return Tube(spans, self.times[keep], boxes[keep], rate=self.fps, label=label)
 
 
 class Stage:
-    """A clip while it is painted: iterate over `frames()` once, then call `scene()`.
+    """A clip that is being painted: iterate over `frames()` once, then call `scene()` for its truth.
 
     Args:
         world: The plan to paint.
-        ask: Function that gives the clip's sentences; None uses `make_sentences`.
+        ask: Function that makes the sentences about the clip. None uses `make_sentences`.
     """
 
     def __init__(self, world: World, ask: Callable[[Scene], list[Sentence]] | None = None) -> None:
@@ -128,7 +134,7 @@ class Stage:
             yield frame
 
     def scene(self) -> Scene:
-        """The truth of the frames that were painted."""
+        """The truth of the clip, after all its frames have been painted."""
         seen = Seen(np.stack(self._boxes, 1))
         scene = Scene(self.world, seen.boxes, clip_events(self.world, seen), [])
         return replace(scene, sentences=[_query(scene, s) for s in self._ask(scene)])
@@ -152,18 +158,18 @@ def render_clip(
         path: Path of the mp4 file.
         seed: Number of the clip; the same seed, settings and version give the same pixels and the same truth.
         split: `dev` for development; `val` and `heldout` have other looks, backgrounds, motion and words.
-        domain: A place of the split (`splits.PLACES`), such as `road` or `park`; None draws one.
+        domain: Name of a place of the split (`splits.PLACES`), such as `road` or `park`. None draws one.
         width: Width in pixels, even.
         height: Height in pixels, even.
         fps: Frames per second.
-        seconds: Duration; None draws 9 to 18 (`val`: 10 to 20).
-        cuts: True for shots from two cameras, False for none; None draws.
-        camera: `static`, `shake`, `pan` or `zoom`; None draws from the kinds that the domain has.
+        seconds: Duration in seconds. None draws 9 to 18 (`val`: 10 to 20).
+        cuts: Whether the clip has shots from two cameras. None gives them to one clip in seven (`val`: one in five).
+        camera: `static`, `shake`, `pan` or `zoom`. None draws one of the kinds that the place has.
         queries: Largest number of sentences.
         sound: Whether to add the sound track (see `sound`).
 
     Raises:
-        SettingError: The split, domain or camera is unknown, or the size cannot be made.
+        SettingError: The split, domain or camera is unknown, the size cannot be made, or the seed is negative.
         OutputError: The file cannot be written.
     """
     world = build_world(seed, split, domain, width, height, fps, seconds, cuts, camera)
@@ -171,7 +177,16 @@ def render_clip(
 
 
 def write_scene(path: str | os.PathLike[str], stage: Stage, sound: bool = True) -> Scene:
-    """Writes a staged clip as H.264 mp4, with its sound track unless `sound` is False, and returns its truth."""
+    """Paints a clip, writes it as H.264 mp4, and returns its truth.
+
+    Args:
+        path: Path of the mp4 file.
+        stage: The clip, of which nothing has been painted yet.
+        sound: Whether to add the sound track (see `sound`).
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     w = stage.world
     with FrameWriter(path, w.width, w.height, w.fps, audio=track(w) if sound else None, crf=w.crf) as writer:
         for frame in stage.frames():

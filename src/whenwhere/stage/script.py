@@ -1,8 +1,8 @@
 """Scripts: what an actor does, as legs between frames, and where that puts it in every frame.
 
-A script is a chain of legs over the clip's frames. Positions are on the ground, in frame heights from the picture's
-upper left corner (x to the right, y down), so a script does not depend on the resolution. Legs begin and end at frames,
-which makes the truth exact.
+A script is a chain of legs over the frames of a clip. Positions are on the ground, in frame heights from the upper left
+corner of the picture (x to the right, y down), so that a script does not depend on the resolution. Legs begin and end
+with a frame, which makes the truth exact.
 """
 
 from dataclasses import dataclass
@@ -25,15 +25,16 @@ class Leg:
     """One part of a script over frames `[start, end)`.
 
     Attributes:
-        act: `go` (moves from `a` to `b`), `stand` (at `a`), `away` (out of the picture); for things in somebody's hand,
-            `put` (from the hand to its place) and `taken` (from its place to the hand).
+        act: `go` (moves from `a` to `b`), `stand` (at `a`) or `away` (out of the picture). A thing in somebody's hand
+            also has `put` (from the hand to its place) and `taken` (from its place to the hand).
         start: First frame.
         end: Frame after the last.
         a: Ground position at `start`.
         b: Ground position at `end`.
         law: One of `LAWS`, for `go`.
         fast: Whether the actor runs rather than walks.
-        facing: For `stand`: `left`, `right`, `front`, `back`, `reach-left`, `reach-right`, `reach-back`.
+        facing: For `stand`: `left`, `right`, `front`, `back`, `reach-left`, `reach-right` or `reach-back`. For a
+            vehicle, the direction of its lane.
     """
 
     act: str
@@ -47,7 +48,13 @@ class Leg:
 
 
 def progress(law: str, u: NDArray[np.float64], soft_start: bool, soft_end: bool) -> NDArray[np.float64]:
-    """Share of the way covered at share `u` of the time, from 0 to 1, never decreasing.
+    """Share of the way that is covered at a share of the time; it rises from 0 to 1 and never falls.
+
+    Args:
+        law: One of `LAWS`.
+        u: Shares of the time, 0 to 1.
+        soft_start: Whether the movement begins slowly.
+        soft_end: Whether the movement ends slowly.
 
     >>> progress("steady", np.array([0.0, 0.25, 1.0]), False, False).tolist()
     [0.0, 0.25, 1.0]
@@ -95,7 +102,11 @@ class Path:
 
 
 def walk(legs: list[Leg], frames: int) -> Path:
-    """Positions of a script that covers all frames.
+    """Where a script puts its actor in every frame.
+
+    Args:
+        legs: The script, which covers all frames.
+        frames: Number of frames of the clip. What the script has beyond them is cut off.
 
     >>> path = walk([Leg("go", 0, 4, (0, 1), (2, 1)), Leg("stand", 4, 6, (2, 1), (2, 1))], 6)
     >>> path.x.tolist()

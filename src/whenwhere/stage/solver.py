@@ -1,7 +1,8 @@
 """The solver: which actors and events of a clip a sentence is true of, and which it might be taken to be true of.
 
-A careful viewer judges by `fits`, a careless one by `might`: silver for white, a van for a car, a crossing for a
-leaving. A clause is unique if both find the same single referent.
+A careful viewer judges by `Solver.fits`, a careless one, who takes silver for white or a van for a car, by
+`Solver.might`. A careless viewer also takes one event for another, such as a crossing for a leaving (`TAKEN_FOR`). A
+clause is unique if both viewers find the same single referent.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from whenwhere.stage.palette import Paint, may_be
 from whenwhere.stage.truth import Event
 from whenwhere.stage.world import Actor, World
 
-#: Kinds that a careless viewer may name by each other's noun.
+#: Pairs of kinds of which a careless viewer may take one for the other.
 _ALIKE = (
     {"car", "van"}, {"van", "truck"}, {"van", "bus"}, {"truck", "bus"}, {"dog", "cat"}, {"dog", "horse"},
     {"box", "bag"}, {"box", "suitcase"}, {"bag", "suitcase"}, {"bottle", "vase"}, {"cup", "vase"}, {"box", "book"},
@@ -24,7 +25,7 @@ _PEOPLE, _VEHICLES = {"man", "woman", "child"}, {"car", "van", "truck", "bus"}
 _ANIMALS = {"dog", "cat", "horse", "sheep"}
 KIND_GROUPS = {"person": _PEOPLE, "vehicle": _VEHICLES, "animal": _ANIMALS}
 
-#: Events that may be mistaken for the event a sentence asks for.
+#: Events that a careless viewer may take for the event that a sentence asks for.
 TAKEN_FOR = {
     "there": {"there"},
     "cross": {"cross", "enter", "leave", "back", "turn", "partial"},
@@ -46,14 +47,15 @@ class Phrase:
     """A noun phrase as predicates.
 
     Attributes:
-        noun: A kind or a group.
-        part: The part whose colour is named: `body`, `top`, `bottom`, `hair`, or empty.
-        paint: The colour, where a part is named.
-        second: The colour of the trousers, where both pieces are named.
-        texture: The texture, where it is named.
-        size: `big`, `small` or empty.
-        side: `left`, `right` or empty.
-        order: Index among those that fit the rest, starting at 0; -1 for the last; None where no order is named.
+        noun: A kind, or a group of kinds (`person`, `vehicle`, `animal`).
+        part: The part whose colour is named: `body`, `top`, `bottom`, `hair`, or empty for none.
+        paint: The colour of that part. None if no part is named.
+        second: The colour of the trousers, if both pieces of clothing are named, else None.
+        texture: The texture, or empty if none is named.
+        size: `big`, `small`, or empty if no size is named.
+        side: `left`, `right`, or empty if no side is named.
+        order: Index among the actors that fit the rest, by when they come in, starting at 0; -1 for the last. None if
+            no order is named.
     """
 
     noun: str
@@ -75,8 +77,8 @@ class Solver:
 
     Args:
         world: The clip.
-        seen: Its boxes.
-        happenings: Its events.
+        seen: The boxes of its actors.
+        happenings: Its events (`truth.clip_events`).
     """
 
     def __init__(self, world: World, seen: Seen, happenings: list[Event]) -> None:
@@ -141,12 +143,12 @@ class Solver:
         return bool(peers) and (own > 1.3 * max(peers) if size == "big" else own < min(peers) / 1.3)
 
     def _sized(self, actor: Actor, size: str) -> bool:
-        """Whether the actor may pass for big (small) among its kind: it does not if it is clearly the opposite."""
+        """Whether the actor may pass for big (small) among its kind, that is, is not clearly the opposite."""
         peers, own = self._peers(actor), self.area[actor.id]
         return not peers or (own > 0.8 * max(peers) if size == "big" else own < 1.25 * min(peers))
 
     def ordered(self, p: Phrase) -> list[int] | None:
-        """Actors that the phrase fits, by when they come in; None where their order or number is debatable."""
+        """Ids of the actors that the phrase fits, by when they come in; None where order or number is debatable."""
         loose = replace(p, order=None)
         pool = [a for a in self.there if self.might(loose, self.world.actors[a])]
         if not all(self.fits(loose, self.world.actors[a]) for a in pool):
@@ -156,14 +158,21 @@ class Solver:
         return pool if len(pool) > 1 and min(np.diff(starts)) >= 0.7 else None
 
     def shown(self, e: Event) -> bool:
-        """Whether the event can be seen happening: its actor is hidden for less than a third of the time."""
+        """Whether the event can be seen, that is, its actor is hidden for less than a third of the time."""
         inside = e.spans.index(np.arange(self.world.frames) / self.world.fps + 1e-9) >= 0
         return bool(self.present[e.actor][inside].mean() > 2 / 3)
 
     # -- whole sentences ----------------------------------------------------------------------------------------------
 
     def holders(self, p: Phrase, what: str, direction: str, careless: bool) -> list[Event]:
-        """Events that the clause fits or, if `careless`, may be taken to fit."""
+        """Events that a clause fits.
+
+        Args:
+            p: The noun phrase.
+            what: The event that the clause names.
+            direction: The direction that the clause names, or empty.
+            careless: Whether to judge as a careless viewer would.
+        """
         whats = TAKEN_FOR[what] if careless else {what}
         judge = self.might if careless else self.fits
         order = self.ordered(p) if p.order is not None else None
@@ -181,12 +190,18 @@ class Solver:
         return out
 
     def unique(self, p: Phrase, what: str, direction: str = "") -> Event | None:
-        """The one event that the clause refers to; None where there is none or it is debatable."""
+        """The one event that a clause refers to; None where there is none or it is debatable.
+
+        Args:
+            p: The noun phrase.
+            what: The event that the clause names.
+            direction: The direction that the clause names, or empty.
+        """
         exact = self.holders(p, what, direction, False)
         loose = self.holders(p, what, direction, True)
         return exact[0] if len(referents(exact)) == 1 and referents(loose) == referents(exact) else None
 
 
 def referents(found: list[Event]) -> set[tuple[int, tuple[float, ...]]]:
-    """Who and when: two events of one actor over the same time are one referent."""
+    """Actor and time of each event; two events of one actor over the same time are one referent."""
     return {(e.actor, (*e.spans.starts.tolist(), *e.spans.ends.tolist())) for e in found}

@@ -1,6 +1,6 @@
 """The sound track: quiet hum and noise, a beep when an actor begins to move, and a lower beep at every cut.
 
-No sentence asks about sound yet, but the writers of overlays and clips need a track whose beeps can be found again.
+No sentence asks about sound yet, but what writes clips and overlays needs a track whose beeps can be found again.
 """
 
 import numpy as np
@@ -18,14 +18,14 @@ PITCH, CUT_PITCH = 880.0, 440.0
 
 
 def beeps(world: World) -> list[tuple[float, float]]:
-    """Time in seconds and pitch in Hz of every beep, in order."""
+    """Every beep as its time in seconds and its pitch in Hz, in order of time."""
     starts = {leg.start for a in world.actors for leg in a.legs if leg.act in ("go", "put", "taken")}
     out = [(i / world.fps, PITCH) for i in starts if i < world.frames]
     return sorted([*out, *((i / world.fps, CUT_PITCH) for i in world.cuts)])
 
 
 def track(world: World) -> tuple[NDArray[np.float32], int]:
-    """Mono samples in -1..1 of exactly the clip's length, and their rate per second."""
+    """Mono samples from -1 to 1, exactly as long as the clip, and their number per second."""
     rng = random_stream(world.seed, "sound")
     n = round(world.frames / world.fps * SAMPLE_RATE)
     t = np.arange(n) / SAMPLE_RATE

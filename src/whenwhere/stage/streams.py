@@ -16,6 +16,10 @@ STAGE_VERSION = 1
 def random_stream(seed: int, *names: str | int) -> np.random.Generator:
     """The random generator of one factor.
 
+    Args:
+        seed: Seed of the clip.
+        names: Name of the factor, in one or several parts.
+
     >>> random_stream(1, "camera").random() == random_stream(1, "camera").random() != random_stream(1, "light").random()
     True
     """

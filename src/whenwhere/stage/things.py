@@ -1,7 +1,7 @@
 """Animals, balls, boxes and small objects.
 
-The unit is the thing's own height (for animals the height at the shoulder), the origin is the ground under it, and it
-faces right.
+The unit is the height of the thing (of an animal, the height at the shoulder), the origin is the ground under it, and
+it faces right.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,14 @@ GAIT_PHASES = 12
 
 @dataclass(frozen=True)
 class ThingLook:
-    """How one animal or object is painted; `second` colours patches, patterns and labels."""
+    """How one animal or object is painted.
+
+    Attributes:
+        kind: Kind of the animal or object.
+        body: Main colour.
+        second: Colour of patches, patterns and labels.
+        texture: `plain`, or a kind of `Brush.pattern`; an animal is `plain` or `spotted`.
+    """
 
     kind: str
     body: Colour
@@ -25,7 +32,14 @@ class ThingLook:
 
 
 def thing_sprite(look: ThingLook, phase: int, per_unit: float, seed: int) -> Sprite:
-    """One picture of an object or of an animal, which moves or, at phase -1, stands."""
+    """One picture of an animal or object.
+
+    Args:
+        look: How it is painted.
+        phase: Phase of an animal's gait or of a ball's turn, 0 to `GAIT_PHASES - 1`; -1 for an animal that stands.
+        per_unit: Pixels per unit.
+        seed: Seed of the grain, the same for all pictures of one thing.
+    """
     rng = np.random.default_rng(seed)
     if look.kind in ("dog", "cat", "horse", "sheep"):
         b = Brush(1.15, 1.25, 1.6, 0.1, per_unit)
@@ -77,7 +91,7 @@ def _sheep(b: Brush, look: ThingLook, phase: int) -> None:
     for tone, sign in ((0.7, -1), (1.0, 1)):
         for x, s in ((-0.42, sign), (0.36, -sign)):
             b.limb([(x, 0.5), (x + 0.22 * np.sin(0.6 * s * swing), 0.06)], 0.1, shade(skin, tone))
-    for k in range(11):  # the fleece is lumps around a body
+    for k in range(11):  # lumps around the body make the fleece
         a = 2 * np.pi * k / 11
         b.ellipse(0.5 * np.cos(a) - 0.03, 0.74 + 0.21 * np.sin(a), 0.2, 0.18, shade(c, 0.94 if k % 2 else 1.0))
     b.ellipse(-0.03, 0.74, 0.52, 0.28, c)

@@ -1,4 +1,4 @@
-"""What happens in a clip: every event with its exact time, read off the scripts and the pixels.
+"""What happens in a clip: every event with its exact time, read off the scripts and the boxes.
 
 A span begins at the time of the first frame that shows the event and ends where the frame after the last one begins.
 These are the events and the times they last:
@@ -17,6 +17,8 @@ These are the events and the times they last:
   the hand reaches for it until it is gone. `rest`: a thing lies or stands at its place.
 - `appear`, `vanish`: a thing that suddenly appears or disappears without anybody handling it, from the appearance on or
   up to the disappearance.
+- `partial`: a visit without a stop or turn of which only the beginning or the end is seen. No sentence asks for it, but
+  it can be taken for an event that a sentence asks for.
 
 The direction is empty where the camera's motion makes the picture disagree with the world.
 """
@@ -40,14 +42,14 @@ MIN_STAND = 1.2
 
 @dataclass(frozen=True)
 class Event:
-    """Something one actor does.
+    """Something that one actor does.
 
     Attributes:
         actor: Id of the actor.
-        what: One of the events in the module's list.
-        spans: When it happens.
-        direction: Direction of the movement, or empty.
-        fast: Whether it is done in a hurry.
+        what: Name of the event: one of those that the module's docstring lists.
+        spans: When the event happens, in seconds.
+        direction: Direction of the movement: `left`, `right`, `up`, `down`, or empty if there is no clear one.
+        fast: Whether the actor is in a hurry.
     """
 
     actor: int
@@ -58,17 +60,17 @@ class Event:
 
     @property
     def start(self) -> float:
-        """Start of its first span in seconds."""
+        """Start of the first span in seconds."""
         return float(self.spans.starts[0])
 
     @property
     def end(self) -> float:
-        """End of its last span in seconds."""
+        """End of the last span in seconds."""
         return float(self.spans.ends[-1])
 
 
 def visits(world: World, seen: Seen, actor: Actor) -> list[tuple[int, int]]:
-    """Half-open frame intervals in which the actor is in the picture; short hiding is bridged."""
+    """Half-open intervals of frames in which the actor is in the picture; times of hiding are bridged if short."""
     present = np.flatnonzero(seen.present[actor.id])
     if not len(present):
         return []
@@ -89,7 +91,11 @@ def _span(world: World, a: int, b: int) -> tuple[float, float]:
 
 
 def way_of(dx: float, dy: float) -> str:
-    """The plain word for a movement; empty where no direction dominates.
+    """The word for a movement; empty where no direction dominates.
+
+    Args:
+        dx: Movement to the right.
+        dy: Movement downwards.
 
     >>> way_of(1.0, 0.1), way_of(0.1, -1.0), way_of(1.0, 1.0)
     ('right', 'up', '')
@@ -128,7 +134,15 @@ def _parts(legs: list[Leg], a: int, b: int, frames: int) -> list[tuple[Leg, int,
 
 
 def clip_events(world: World, seen: Seen) -> list[Event]:
-    """Everything that happens in a clip, in the order of the actors."""
+    """Everything that happens in a clip.
+
+    Args:
+        world: The plan of the clip.
+        seen: The boxes of its actors.
+
+    Returns:
+        The events, in the order of the actors.
+    """
     out: list[Event] = []
     for actor in world.actors:
         spans = visits(world, seen, actor)
@@ -169,7 +183,7 @@ def _thing_events(world: World, actor: Actor, spans: list[tuple[int, int]]) -> l
 
 
 def _reach(world: World, thing: Actor) -> tuple[int, int]:
-    """First frame, and frame after the last, in which the arm of the person who handles `thing` is out."""
+    """First frame and frame after the last in which the person who handles `thing` stretches out an arm."""
     assert thing.hand is not None
     leg = next(leg for leg in world.actors[thing.hand].legs if leg.facing.startswith("reach"))
     return leg.start, min(leg.end, world.frames)
@@ -190,7 +204,7 @@ def _visit_events(world: World, seen: Seen, actor: Actor, a: int, b: int, again:
         if came and left:
             add("cross", a, b, fast)
         elif came or left:
-            add("partial", a, b, fast)  # the clip's end or a cut hides the rest: never asked about, but confusable
+            add("partial", a, b, fast)  # the rest lies beyond the clip or a cut
     else:
         merged = _stands(parts)
         for s, e in merged:
@@ -211,7 +225,7 @@ def _visit_events(world: World, seen: Seen, actor: Actor, a: int, b: int, again:
 
 
 def _stands(parts: list[tuple[Leg, int, int]]) -> list[tuple[int, int]]:
-    """Frame intervals of standing; adjacent standing legs (waiting, reaching) are merged."""
+    """Half-open intervals of frames in which the actor stands; legs that follow each other at once are merged."""
     out: list[list[int]] = []
     for leg, s, e in parts:
         if leg.act != "stand":

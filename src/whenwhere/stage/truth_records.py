@@ -10,11 +10,11 @@ from whenwhere.video import VideoInfo
 
 
 def second_level_tube(tube: Tube, info: VideoInfo, rate: float = 1.0) -> Tube:
-    """The boxes of a dense tube at the second-level times of its spans, each that of the frame shown at the time.
+    """The boxes of a dense tube at the second-level times of its spans, each from the frame that is shown then.
 
     Args:
         tube: Boxes of every frame in which the referent is visible; its `rate` is the frame rate.
-        info: The file of the clip.
+        info: The clip's video file.
         rate: Boxes per second.
 
     Returns:
@@ -35,8 +35,9 @@ def truth_record(
     Args:
         id: Name of the record.
         query: The sentence.
-        tube: Boxes of every frame in which the referent is visible; without spans where the sentence is absent.
-        info: The file of the clip.
+        tube: Boxes of every frame in which the referent is visible. It has no spans where nothing in the clip fits the
+            sentence.
+        info: The clip's video file.
         seed: Seed of the clip.
         reading: What else is known of the sentence and the clip.
 

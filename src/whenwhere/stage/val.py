@@ -1,8 +1,9 @@
 """Vocabulary of the validation split of rendered clips: how people type when they look for something in a video.
 
-It was written without looking at what the built-in grounder's lexicon knows, to measure it on wordings that it was
-not developed on. Where the development split keeps to one plain clause, this split has questions, fragments, relative
-clauses, participles, passives, other word orders, pronouns and dropped articles. `wordings` explains the fields.
+It was written without a look at the lexicon of the built-in grounder, so that this grounder can be measured on wordings
+that it was not developed on. Where the development split keeps to one plain clause, this split has questions,
+fragments, relative clauses, participles, passives, other word orders, pronouns and dropped articles. `wordings`
+explains the fields.
 
 Conjunctions whose timing is open to debate, such as "as soon as", "and then" or "meanwhile", are left out on purpose.
 """

@@ -14,7 +14,7 @@ _GLASS = (48, 60, 74)
 _TYRE = (26, 26, 28)
 _LAMP = (255, 246, 205)
 _TAIL = (170, 22, 20)
-#: Pictures per turn of a wheel.
+#: Number of pictures of a turning wheel, after which its spokes look the same again.
 SPOKES = 4
 
 
@@ -22,8 +22,15 @@ SPOKES = 4
 class VehicleLook:
     """How one vehicle is painted.
 
-    `kind` is car, van, truck or bus. `stretch` makes its cabin longer or shorter. `boxy` selects another build, visible
-    from the side (off-roader, minibus, tanker, double-decker).
+    Attributes:
+        kind: `car`, `van`, `truck` or `bus`.
+        body: Colour of the body.
+        load: Colour of a truck's load.
+        stretch: Length by which the cabin is longer (shorter if negative) than usual, in lengths of the vehicle.
+        lights: Whether the headlights are on.
+        stripe: Colour of a stripe along the vehicle. None paints no stripe.
+        boxy: Whether the vehicle has another build, visible from the side: off-roader, minibus, tanker or
+            double-decker.
     """
 
     kind: str
@@ -36,7 +43,15 @@ class VehicleLook:
 
 
 def vehicle_sprite(look: VehicleLook, view: str, phase: int, per_unit: float, seed: int) -> Sprite:
-    """One picture of a vehicle; `view` is `side` or `above`, `phase` the wheels' position in 0..SPOKES - 1."""
+    """One picture of a vehicle.
+
+    Args:
+        look: How it is painted.
+        view: `side` or `above`.
+        phase: Position of the wheels, 0 to `SPOKES - 1`.
+        per_unit: Pixels per length of the vehicle.
+        seed: Seed of the grain, the same for all pictures of one vehicle.
+    """
     rng = np.random.default_rng(seed)
     if view == "above":
         b = Brush(0.34, 0.34, 0.54, 0.54, per_unit)

@@ -1,10 +1,10 @@
 """The vocabulary from which sentences about rendered clips are made.
 
-`Words` holds the vocabulary of one split, `DEV` is that of the development split. A template has these slots: `{np}` is
+`Words` holds the vocabulary of one split; `DEV` is that of the development split. A template has these slots: `{np}` is
 the noun phrase (with article), `{moves}` the verb for the actor and its pace (`{moving}` and `{move}` are its other
-forms), `{side}` left or right, `{other}` the opposite, `{place}` what a thing stands on. A leading `~` marks a template
-that cannot be a clause of a longer sentence. `val` and `heldout` hold the vocabularies of the other two splits; none of
-their nouns, verbs, colours or templates is among the words below.
+forms), `{side}` the direction, `{other}` the opposite one, and `{place}` what a thing stands on. A leading `~` marks a
+template that cannot be a clause of a longer sentence. `val` and `heldout` hold the vocabularies of the other two
+splits; none of their nouns, verbs, colours or templates is among the words below.
 """
 
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ class Words:
 
     Attributes:
         nouns: Words for each kind or group (`person`, `vehicle`, `animal`).
-        moves: For each family, verbs at a walk and verbs in a hurry, third person singular; a thing, such as a ball,
-            has its own.
+        moves: For each family, verbs for its usual pace and for a hurry, in the third person singular. Things, such as
+            a ball, have verbs of their own.
         templates: Patterns for each event. `up` and `down` are crossings without sides. An event with a family, such as
             `stand vehicle`, takes precedence over the event alone.
         clothes: Patterns for what a person wears: `top`, `coat`, `bottom`, `skirt`, `shorts`, `hair`, where `{c}` is

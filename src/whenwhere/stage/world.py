@@ -20,7 +20,16 @@ from whenwhere.stage.vehicles import VehicleLook
 
 @dataclass(frozen=True)
 class Sun:
-    """Where shadows fall: a point `v` above the ground is drawn at (`shear`, -`flat`) · v relative to the feet."""
+    """Where shadows fall and how dark they are.
+
+    From straight above, a whole shadow is shifted to the right by `shear` / 10 and down by `flat` / 10 of the unit in
+    which its sprite was drawn.
+
+    Attributes:
+        shear: Distance to the right by which the shadow of a point is shifted, per height of the point.
+        flat: Distance upwards by which the shadow of a point is shifted, per height of the point.
+        strength: Darkness of a shadow, from 0 to 1.
+    """
 
     shear: float
     flat: float
@@ -29,7 +38,16 @@ class Sun:
 
 @dataclass
 class Prop:
-    """Something that may hide actors, such as a pole, a table or a counter; no sentence asks about it."""
+    """Something that may hide actors, such as a pole, a table or a counter; no sentence asks about it.
+
+    Attributes:
+        sprite: Its picture.
+        x: Ground position in frame heights.
+        y: Ground position in frame heights; it also decides who hides whom.
+        size: Frame heights per unit of the sprite's brush.
+        name: `pole`, `bush`, or the name of the table or counter.
+        sway: Largest angle in radians by which the prop sways.
+    """
 
     sprite: Sprite
     x: float
@@ -41,18 +59,18 @@ class Prop:
 
 @dataclass
 class View:
-    """One camera: its plate, how things shrink with distance, and where it looks in each frame.
+    """One camera: its background, how things shrink with distance, and where it looks in each frame.
 
     Attributes:
         plate: Background picture, `margin` frame heights larger than the frame on each side.
         margin: Frame heights by which the plate extends beyond the frame on each side.
         scale: Coefficients (a, b): a thing at ground height y is drawn `a + b y` times its size.
-        above: Whether it looks from straight above: actors then turn with their direction and nothing shrinks.
+        above: Whether the camera looks straight down. Vehicles then turn with their direction, and nothing shrinks.
         ox: Camera offset to the right in frame heights, shape (n,).
         oy: Camera offset downwards in frame heights, shape (n,).
         zoom: Zoom factor, at least 1, shape (n,).
         sun: Direction and strength of shadows.
-        props: Things that stand around.
+        props: What stands in the view and may hide actors.
         camera: `static`, `shake`, `pan` or `zoom`.
         domain: Name of the place.
     """
@@ -70,7 +88,7 @@ class View:
     domain: str = ""
 
     def at(self, y: float) -> float:
-        """Scale of things at ground height y; below the picture it is the same as at its lower edge."""
+        """Scale of things at ground height y, which does not grow further below the picture."""
         a, b = self.scale
         return max(0.1, a + b * min(y, 1.05))
 
@@ -88,15 +106,15 @@ class Actor:
         id: Index in the world's list of actors.
         kind: `car`, `van`, `truck`, `bus`, `man`, `woman`, `child`, `dog`, `cat`, `horse`, `ball`, `box`, ...
         family: `vehicle`, `person`, `animal` or `thing`.
-        look: How it is painted.
+        look: How the actor is painted.
         paints: Colours by part: `body`; for people `top`, `bottom` and `hair`.
         size: Length of a vehicle or height of anything else, in frame heights, where the view's scale is 1.
-        legs: Its script.
-        view: Index of the view it is in.
-        seed: Seed of its grain.
-        big: `big`, `small` or empty.
+        legs: The actor's script.
+        view: Index of the view in which the actor is.
+        seed: Seed of the grain of its sprites.
+        big: `big`, `small`, or empty for about the usual size.
         texture: `plain`, or one of `casting.SPLIT_TEXTURES`.
-        depth: Ground height that decides who hides whom; None uses the position where it stands.
+        depth: Ground height that decides scale and who hides whom. None uses the ground height of the position.
         place: For things, what they rest on (`table`, `floor`, ...).
         hand: For things that are put down or taken away, the id of the person who does it.
     """

@@ -1,8 +1,8 @@
 """Makes the clips of a corpus: frames, a caption that names some of the shapes, and the truth behind it.
 
 `make_captioned(CORPORA["pairs"], seed)` is one clip. Its caption is true of what was painted: each named shape is
-visible when its action begins and ends, and for at least half of the time in between; where it is not, another layout
-is drawn. A shape's place is drawn without regard to its noun, and named shapes are painted over the others.
+visible when its action begins and ends, and for at least half of the time in between; if one is not, another layout is
+drawn. The place of a shape does not depend on its noun, and named shapes are painted over the others.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from whenwhere.stage.shapes.words import SHAPE_COLOURS, SHAPE_TEXTURES, SHAPE_VE
 Attribute = Literal["colour", "texture", "action"]
 #: One shape is left of or above another only if their centres are at least this share of the side apart.
 _APART = 0.12
-#: Layouts that are tried until every named shape is visible while it acts.
+#: Largest number of layouts that are tried until every named shape is visible while it acts.
 _LAYOUTS = 20
 
 
@@ -33,12 +33,13 @@ class CaptionedShapes:
     """A clip of a corpus with its truth.
 
     Attributes:
-        id: Name of the split and the seed, and what was exchanged, if anything.
+        id: The split, the seed, and what was exchanged, if anything, joined by `-`.
         images: RGB frames, shape (frames, side, side, 3), uint8.
         caption: The true caption.
         nouns: Noun phrases of the caption without articles, in its order.
         named: Indices of the shapes that the nouns name.
-        boxes: Visible box of every shape in every frame in pixels, shape (shapes, frames, 4); NaN where it is hidden.
+        boxes: Visible box of every shape in every frame as xyxy pixels, shape (shapes, frames, 4); NaN where it is
+            hidden.
         seen: Visible share of every shape in every frame, shape (shapes, frames).
         plan: What happens; times are numbers of frames.
     """
@@ -82,12 +83,12 @@ def _times(corpus: ShapesCorpus, seed: int) -> list[tuple[int, int]]:
     if corpus.timing == "whole":
         return [(0, n)] * k
     if corpus.timing == "sequence":
-        # all ways to cut the clip into parts of at least two frames are equally likely
+        # All ways to cut the clip into parts of at least two frames are equally likely.
         cuts = np.sort(rng.permutation(n - k - 1)[: k - 1]) + np.arange(k - 1)
         edges = [0, *(int(c) + 2 for c in cuts), n]
         return list(itertools.pairwise(edges))
     if corpus.timing == "paused":
-        # pauses of at least a frame between events, and every way to share out the rest equally likely
+        # Pauses last at least one frame, and all ways to share out the remaining frames are equally likely.
         lengths = [3 + int(a * (n // k - 3)) for a in u[:, 0]]
         rest = n - sum(lengths) - (k - 1)
         cuts = np.sort(rng.permutation(rest + k)[:k]) - np.arange(k)
@@ -112,18 +113,22 @@ def _times(corpus: ShapesCorpus, seed: int) -> list[tuple[int, int]]:
 
 
 def plan_captioned(corpus: ShapesCorpus, seed: int) -> tuple[ShapesPlan, tuple[int, ...]]:
-    """What happens in a clip, and which shapes its caption names; those come last, painted over the others.
+    """What happens in a clip of a corpus.
 
     Args:
         corpus: The corpus.
         seed: Number of the clip.
+
+    Returns:
+        The plan, and the indices of the shapes that the caption names. Those come last in the plan, so that they are
+        painted over the others.
     """
     stream, n, k = corpus.world.stream, corpus.painted, corpus.named
     total = int(stream(seed, "corpus-objects").integers(corpus.objects[0], corpus.objects[1] + 1))
     rng = stream(seed, "corpus-nouns")
     colours = _choose(rng, list(range(len(SHAPE_COLOURS))), k)
     shapes = _choose(rng, list(range(len(SHAPES))), k)
-    # whatever named shapes exchange, no noun fits two shapes of the clip
+    # No other shape combines a colour and a kind of named shapes, so that nouns are unique after an exchange too.
     taken = {(c, s) for c in colours for s in shapes}
     pairs = [(c, s) for c in range(len(SHAPE_COLOURS)) for s in range(len(SHAPES)) if (c, s) not in taken]
     if corpus.distinct:
@@ -151,7 +156,7 @@ def plan_captioned(corpus: ShapesCorpus, seed: int) -> tuple[ShapesPlan, tuple[i
         present = (start, end) if corpus.transient else (0, n)
         thing = Thing(len(things), colours[j], shapes[j], textures[j], *present)
         if corpus.acting:
-            # one frame shows what it is before it does anything
+            # A transient shape is shown for one frame before it acts, so that its look can be seen.
             thing.acts.append(Act(verbs[j], start + corpus.transient, end))
         things.append(thing)
     return ShapesPlan(n, things, [], 0), tuple(range(total - k, total))
@@ -163,7 +168,7 @@ def exchanged(plan: ShapesPlan, named: tuple[int, ...], what: Attribute) -> Shap
     Args:
         plan: What happens.
         named: Indices of the named shapes.
-        what: The attribute.
+        what: What is exchanged: `colour`, `texture` or `action`.
     """
     things = list(plan.things)
     a, b = things[named[0]], things[named[1]]
@@ -172,7 +177,7 @@ def exchanged(plan: ShapesPlan, named: tuple[int, ...], what: Attribute) -> Shap
     elif what == "texture":
         pair = replace(a, texture=b.texture), replace(b, texture=a.texture)
     else:
-        # the verbs are exchanged, the times are not
+        # The verbs are exchanged, but not the times.
         swap = [[replace(x, verb=y.verb) for x, y in zip(p.acts, q.acts, strict=True)] for p, q in ((a, b), (b, a))]
         pair = replace(a, acts=swap[0]), replace(b, acts=swap[1])
     things[named[0]], things[named[1]] = pair
@@ -192,8 +197,8 @@ def side_of(a: tuple[float, float], b: tuple[float, float]) -> str | None:
     """Where a point is relative to another: `left of`, `right of`, `above` or `below`; None where they are close.
 
     Args:
-        a: x and y of the point, as shares of the side.
-        b: x and y of the other point.
+        a: x and y of the point, as shares of the frame's side.
+        b: x and y of the other point, as shares of the frame's side.
     """
     across, down = b[0] - a[0], b[1] - a[1]
     if max(abs(across), abs(down)) < _APART:
@@ -212,7 +217,7 @@ def true_caption(corpus: ShapesCorpus, plan: ShapesPlan, named: tuple[int, ...],
         corpus: The corpus.
         plan: What happens.
         named: Indices of the named shapes.
-        boxes: Visible boxes in pixels, shape (shapes, frames, 4).
+        boxes: Visible boxes as xyxy pixels, shape (shapes, frames, 4).
     """
     said = [plan.things[i] for i in named]
     if not corpus.acting:
@@ -232,7 +237,7 @@ def true_caption(corpus: ShapesCorpus, plan: ShapesPlan, named: tuple[int, ...],
 
 
 def _borne_out(corpus: ShapesCorpus, plan: ShapesPlan, painted: Painted, named: tuple[int, ...]) -> bool:
-    """Whether every named shape is visible when the caption says that it does something, or in the middle frame."""
+    """Whether every named shape is visible while it acts, or, if it does nothing, in the middle frame."""
     for i in named:
         acts = plan.things[i].acts
         seen = painted.seen[i, acts[0].start : acts[0].end] if acts else painted.seen[i, [plan.ticks // 2]]
@@ -247,23 +252,26 @@ def render(corpus: ShapesCorpus, seed: int, plans: list[ShapesPlan], named: tupl
     Args:
         corpus: The corpus.
         seed: Number of the clip.
-        plans: What happens.
+        plans: What happens in each clip.
         named: Indices of the named shapes.
 
+    Returns:
+        The painted clip of each plan.
+
     Raises:
-        SettingError: In none of the layouts can all named shapes be seen.
+        SettingError: In none of the layouts that were tried can all named shapes be seen.
     """
     world = corpus.world
     view, margin = view_of(world, seed, corpus.painted)
     for layout in range(_LAYOUTS):
-        # layouts after the first are those of seeds that no corpus reaches
+        # Layouts after the first are those of seeds that no corpus reaches.
         paths = [place_shapes(world, seed + layout * 10**9, plan, margin) for plan in plans]
         painted = [paint(p, w, view, world.fps, corpus.side) for p, w in zip(plans, paths, strict=True)]
         if all(_borne_out(corpus, p, x, named) for p, x in zip(plans, painted, strict=True)):
             return painted
     raise SettingError(
-        f"clip {seed} has no room in which all {len(named)} named shapes can be seen: give a smaller named, or smaller "
-        "sizes"
+        f"clip {seed} has no room in which all {len(named)} named shapes can be seen: "
+        "give fewer named shapes or smaller sizes"
     )
 
 
@@ -280,7 +288,7 @@ def finish(corpus: ShapesCorpus, name: str, plan: ShapesPlan, named: tuple[int, 
     """
     images, boxes, seen = painted.images, painted.boxes, painted.seen
     if corpus.still:
-        # a stored still already has its single frame repeated
+        # All frames of a stored still are its middle one already, and they may be fewer than were painted.
         middle = np.full(corpus.frames, min(corpus.painted // 2, len(images) - 1))
         images, boxes, seen = images[middle], boxes[:, middle], seen[:, middle]
     nouns = tuple(phrase(plan.things[i]).removeprefix("the ") for i in named)
@@ -297,6 +305,9 @@ def make_captioned(corpus: ShapesCorpus, seed: int) -> CaptionedShapes:
     Args:
         corpus: The corpus.
         seed: Number of the clip; the same seed always gives the same clip.
+
+    Raises:
+        SettingError: In none of the layouts that were tried can all named shapes be seen.
     """
     plan, named = plan_captioned(corpus, seed)
     (painted,) = render(corpus, seed, [plan], named)

@@ -1,4 +1,4 @@
-"""Makes clips: frames, sentences with their exact truth, and everything else that is known about them.
+"""Makes clips: frames, sentences with their exact truth, captions, questions and actions.
 
 A sentence is asked only if the painted clip bears it out: its referent is visible in the first and the last frame of
 every span and in at least half of the frames in between. This is always decided at two frames per second and 64 pixels,
@@ -22,7 +22,7 @@ from whenwhere.stage.shapes.words import ORDERS, SHAPE_SIDES, SHAPE_VERBS, noun
 from whenwhere.stage.shapes.world import TICKS, ShapesWorld
 from whenwhere.tubes import Tube
 
-#: Frames per second and side at which sentences are checked against the picture.
+#: Frames per second and side in pixels at which sentences are checked against the picture.
 _CHECK = (2.0, 64)
 #: Share of the frame's side that a moving camera may move out of view at every border.
 _MARGIN = 0.07
@@ -33,14 +33,14 @@ class ShapesClip:
     """A clip with its truth.
 
     Attributes:
-        id: Name of the split and domain, and the seed.
+        id: The split, the domain, if there is one, and the seed, joined by `-`.
         images: RGB frames, shape (n, side, side, 3), uint8.
         times: Time of each frame in seconds, shape (n,).
         duration: Duration in seconds.
         queries: Sentences with their truth.
-        captions: Coarse and fine descriptions.
+        captions: A coarse description of the middle frame, and a fine one of every event.
         questions: Multiple-choice questions.
-        actions: Labels with their spans.
+        actions: What happens, as labels with their spans.
         cuts: Time in seconds of the first frame of every shot after the first.
     """
 
@@ -56,7 +56,16 @@ class ShapesClip:
 
 
 def view_of(world: ShapesWorld, seed: int, ticks: int) -> tuple[ShapesView, float]:
-    """The camera, cuts and backgrounds of a clip, and the margin that they need at every border."""
+    """The camera, cuts and backgrounds of a clip.
+
+    Args:
+        world: The distribution of clips.
+        seed: Number of the clip.
+        ticks: Duration of the clip in ticks.
+
+    Returns:
+        The view, and the share of the frame's side that its camera may move out of view at every border.
+    """
     cut = world.stream(seed, "cuts")
     shares = np.cumsum(world.cuts) / np.sum(world.cuts)
     count = min(int(np.searchsorted(shares, cut.random(), side="right")), len(world.cuts) - 1, ticks // 6)
@@ -77,7 +86,7 @@ def view_of(world: ShapesWorld, seed: int, ticks: int) -> tuple[ShapesView, floa
         knots[2] = zoom if u[1] < 0.5 else zoom[::-1]
     elif count:
         for k, start in enumerate(shots):
-            # a new slide does not move the camera
+            # In a lecture, a cut is a new slide, which does not move the camera.
             jump = rng.uniform(-_MARGIN, _MARGIN, 2) if k and world.domain != "lecture" else (0.0, 0.0)
             knots[:2, start:] = 0.5 + np.array(jump)[:, None]
     return ShapesView(knots, shots, grounds, world.domain), _MARGIN if kind or count else 0.0
@@ -95,7 +104,7 @@ def _times(plan: ShapesPlan, ask: ShapesSentence) -> list[tuple[int, int, int]]:
 
 
 def _borne_out(painted: Painted, times: list[tuple[int, int, int]]) -> bool:
-    """Whether what a sentence says is visible (frames are ticks)."""
+    """Whether what a sentence says is visible in a clip that is painted with one frame per tick."""
     for i, a, b in times:
         seen = painted.seen[i, a:b]
         if seen[0] < 0.5 or seen[-1] < 0.5 or (seen >= 0.5).mean() < 0.5:
@@ -137,9 +146,6 @@ def make_clip(world: ShapesWorld, seed: int) -> ShapesClip:
     Args:
         world: The distribution of clips.
         seed: Number of the clip; the same seed always gives the same clip.
-
-    Returns:
-        The clip.
     """
     what = make_plan(world, seed)
     view, margin = view_of(world, seed, what.ticks)

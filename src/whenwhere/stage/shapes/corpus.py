@@ -1,12 +1,12 @@
 """Corpora of captioned clips for video-language pre-training, drawn from the world of shapes.
 
-A corpus is a distribution over clips whose captions name a few of the shapes in the clip. `CORPORA` lists the ones that
+A corpus is a distribution over clips whose captions name a few of the shapes in the clip. `CORPORA` lists those that
 the experiments need; `shapes_corpus("varied", split="val", side=64)` takes one and changes some of its factors. Each
-factor draws from its own seed stream, so that changing one leaves the rest of a clip as it was. Backgrounds are shared
-by many clips, so that none identifies a clip, and where a shape is has nothing to do with what it is.
+factor draws from its own random stream, so that changing one leaves the rest of a clip as it was. Backgrounds are
+shared by many clips, so that none identifies a clip, and the place of a shape does not depend on what it is.
 
-Some verbs are never done by some shapes (`held_out_composition`), except in corpora that ask for them, so that
-zero-shot recognition can be tested on compositions which no caption contains.
+Some shapes never do what some verbs say (`held_out_composition`), except in corpora that ask for it, so that zero-shot
+recognition can be tested on compositions that no caption for training contains.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -21,7 +21,7 @@ Compositions = Literal["seen", "held out", "all"]
 
 
 def held_out_composition(verb: int, shape: int) -> bool:
-    """Whether this shape does this only in corpora that ask for held-out compositions.
+    """Whether a shape does what a verb says only in corpora that ask for held-out compositions.
 
     Every verb is held out for one shape, and every shape for one or two verbs.
 
@@ -38,30 +38,32 @@ class ShapesCorpus:
 
     Attributes:
         split: One of `SHAPES_SPLITS`. The same seed in two splits gives unrelated clips.
-        frames: Number of frames of a clip, two per second; what happens begins and ends with a frame. A still may
-            have 1.
+        frames: Number of frames of a clip, two per second: an even number from 4 to 64, or 1 for a still. What happens
+            begins and ends with a frame.
         side: Width and height of a frame in pixels.
-        objects: Fewest and most shapes in a clip, those named among them.
-        named: Number of shapes that the caption names. Each does one thing, or nothing where `acting` is False.
+        objects: Fewest and most shapes in a clip, with the named ones; at most 20.
+        named: Number of shapes that the caption names, 1 to 4. Each does one thing, or nothing if `acting` is False.
         timing: When the named shapes act: each at a time of its own (`free`), one after the other with no pause, so
             that the clip falls into parts with exact boundaries (`sequence`), one after the other with pauses
             (`paused`), or all through the clip (`whole`).
-        acting: Whether the named shapes do something; without it the caption only says that they are there.
-        bystanders: Share of the other shapes that do something which the caption does not mention.
+        acting: Whether the named shapes do something. If not, the caption only says that they are there.
+        bystanders: Share of the other shapes that do something that the caption does not mention.
         drift: Share of the other shapes that move at random.
         transient: Whether a named shape is present only while it acts and one frame before.
-        middle: Share of the clips in which something that a named shape does includes the middle frame. None leaves it
-            to the timing.
-        distinct: Whether no other shape is of the kind (circle, square ...) of a named one.
+        middle: Share of the clips in which a named shape acts in the middle frame. None leaves that to the timing.
+        distinct: Whether no other shape is of the same kind (circle, square, ...) as a named one.
         textures: Whether named shapes are told apart by texture too.
-        compositions: Whether verbs and shapes combine as in captions for training (`seen`), only as in none of those
-            (`held out`), or freely (`all`).
-        still: Whether all frames are the middle one: a corpus of pictures.
+        compositions: How verbs and shapes combine: only as captions for training do (`seen`), only as those never do
+            (`held out`), or in every way (`all`).
+        still: Whether all frames of a clip show its middle one, so that the corpus is one of pictures.
         sizes: Smallest and largest shape, as a share of the frame's side.
         speeds: Weights of the four quartiles of speed (`SPEED_QUARTILES`).
         cameras: Shares of clips with a static, a panning and a zooming camera.
         overlap: Share of clips whose shapes may overlap at random.
         backgrounds: Number of backgrounds that all clips share.
+
+    Raises:
+        SettingError: A value is out of range, or two of them contradict each other.
     """
 
     split: str = "train"
@@ -98,7 +100,7 @@ class ShapesCorpus:
                 "caption names 1 to 4 of them; give the smaller number of shapes first"
             )
         if (need := {"sequence": 2, "paused": 5}.get(self.timing, 0) * self.named) > self.frames:
-            raise SettingError(f"{self.named} events one after the other need at least {need} frames: give frames")
+            raise SettingError(f"{self.named} events one after the other need at least {need} frames: give more frames")
         if self.transient and (self.timing not in ("free", "paused") or not self.acting):
             raise SettingError(
                 "transient needs shapes that act at times of their own: give timing = 'free' or 'paused'"
@@ -111,7 +113,7 @@ class ShapesCorpus:
 
     @property
     def painted(self) -> int:
-        """Number of frames that are painted: a still of one frame is the middle one of four."""
+        """Number of frames that are painted. Of a still with one frame, four are painted and the middle one is used."""
         return max(self.frames, 4)
 
     @cached_property
@@ -131,7 +133,7 @@ class ShapesCorpus:
         )
 
 
-#: Corpora by name: what each is for stands in docs/pretraining-data.md.
+#: Corpora by name. docs/pretraining-data.md says what each is for.
 CORPORA: dict[str, ShapesCorpus] = {
     "pairs": ShapesCorpus(),
     "homogeneous": ShapesCorpus(named=1, timing="whole", bystanders=0.0),

@@ -1,9 +1,9 @@
-"""Clips of shapes on disk: videos, their truth, and a manifest, as `whenwhere.stage.write_stage` writes its own.
+"""Clips of shapes on disk: videos, their truth and a manifest, in the form in which `whenwhere.stage` writes its clips.
 
-`truth.jsonl` holds one `Grounding` record per sentence (spans, second-level tubes, the boxes of every frame; `reading`
-says the kind, the referents, the cuts and, if there is one, the noisy label). `manifest.jsonl` holds the same truth in
-the schema of all manifests. `captions.jsonl`, `questions.jsonl` and `actions.jsonl` are written beside them, one line
-for each, with the name of the video.
+`truth.jsonl` holds one `Grounding` record per sentence: spans, second-level tubes and the boxes of every frame;
+`reading` says the kind of sentence, the number of referents, the cuts and, if there is one, the noisy label.
+`manifest.jsonl` holds the same truth in the schema of all manifests. `captions.jsonl`, `questions.jsonl` and
+`actions.jsonl` hold one caption, question or action per line, with the name of its video.
 """
 
 import json
@@ -50,7 +50,7 @@ def write_shapes(
         out: The folder; it is made if it is missing.
         clips: Number of clips.
         seed: Seed of the first clip.
-        world: The world that the clips are drawn from. None draws clips of 128 pixels and 8 frames per second.
+        world: The distribution from which the clips are drawn. None draws clips of 128 pixels and 8 frames per second.
         progress: Called with (finished clips, all clips) after every clip.
 
     Returns:

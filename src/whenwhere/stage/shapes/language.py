@@ -1,7 +1,8 @@
 """Captions, questions and actions: exact truth for systems that describe, answer or label rather than ground.
 
 Captions come at two scales, each with facts that the other lacks: the coarse caption describes the middle frame (every
-visible shape with its texture, and how two of them lie), and each fine caption states one event with its span.
+visible shape with its texture, and where two of them are relative to each other), and each fine caption states one
+event with its span.
 Questions have at most four answers, one of them right. Actions are labels with spans.
 """
 
@@ -16,13 +17,20 @@ from whenwhere.stage.shapes.world import TICKS
 
 #: One shape is left of or above another only if their centres are at least this share of the side apart.
 _APART = 0.12
-#: Verbs that a shape's random motion cannot be mistaken for.
+#: Verbs for which the random motion of a shape cannot be mistaken.
 _PLAIN = {"grows", "shrinks", "blinks", "turns grey"}
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A description: `coarse` of the frame shown at `start` (= `end`), or `fine` of one event from `start` to `end`."""
+    """A description of a clip.
+
+    Attributes:
+        scale: `coarse` describes the frame that is shown at `start`, `fine` one event from `start` to `end`.
+        start: Start in seconds.
+        end: End in seconds, equal to `start` for a coarse caption.
+        text: The description.
+    """
 
     scale: str
     start: float
@@ -32,7 +40,14 @@ class Caption:
 
 @dataclass(frozen=True)
 class ShapesChoice:
-    """A multiple-choice question with its options and the index of the right one."""
+    """A multiple-choice question.
+
+    Attributes:
+        kind: `what`, `which`, `colour`, `how many` or `first`.
+        text: The question.
+        options: Two to four answers, one of them right.
+        answer: Index of the right answer.
+    """
 
     kind: str
     text: str
@@ -42,7 +57,14 @@ class ShapesChoice:
 
 @dataclass(frozen=True)
 class Action:
-    """Something a shape does from `start` to `end`; the label `appears` means that it is present part of the time."""
+    """Something that a shape does.
+
+    Attributes:
+        label: One of `SHAPE_VERBS`, or `appears` for a shape that is present for only a part of the clip.
+        noun: Noun phrase of the shape.
+        start: Start in seconds.
+        end: End in seconds.
+    """
 
     label: str
     noun: str
@@ -51,20 +73,32 @@ class Action:
 
 
 def naming(plan: ShapesPlan) -> list[str]:
-    """For every shape a noun phrase that fits no other, with texture where needed; empty where that does not help."""
+    """For every shape, the shortest noun phrase that fits no other shape of the clip.
+
+    Args:
+        plan: What happens in the clip.
+
+    Returns:
+        Noun phrases, with texture where colour and kind are not enough, and empty where texture is not enough either.
+    """
     short = [noun(t.colour, t.shape) for t in plan.things]
     long = [noun(t.colour, t.shape, t.texture) for t in plan.things]
     return [a if short.count(a) == 1 else b if long.count(b) == 1 else "" for a, b in zip(short, long, strict=True)]
 
 
 def _visible(painted: Painted, thing: int, start: int, end: int) -> bool:
-    """Whether an event is visible at both ends and mostly in between (frames are ticks)."""
+    """Whether an event is visible at both ends and mostly in between, in a clip with one frame per tick."""
     seen = painted.seen[thing, start:end]
     return bool(seen[0] >= 0.5 and seen[-1] >= 0.5 and (seen >= 0.5).mean() >= 0.5)
 
 
 def actions(plan: ShapesPlan, painted: Painted) -> list[Action]:
-    """Everything that happens and is visible, in order of time."""
+    """Everything that happens and is visible, in order of time.
+
+    Args:
+        plan: What happens.
+        painted: The clip, painted with one frame per tick.
+    """
     out = []
     for thing, name in zip(plan.things, naming(plan), strict=True):
         spans = [(SHAPE_VERBS[a.verb], a.start, a.end) for a in thing.acts]
@@ -77,7 +111,13 @@ def actions(plan: ShapesPlan, painted: Painted) -> list[Action]:
 
 
 def captions(plan: ShapesPlan, painted: Painted, happened: list[Action]) -> list[Caption]:
-    """One coarse caption of the middle frame, and one fine caption for every event."""
+    """One coarse caption of the middle frame, and one fine caption for every event.
+
+    Args:
+        plan: What happens.
+        painted: The clip, painted with one frame per tick.
+        happened: The events, as `actions` gives them.
+    """
     middle = plan.ticks // 2
     shown = [t for t in plan.things if painted.seen[t.number, middle] >= 0.5]
     out = [Caption("coarse", middle / TICKS, middle / TICKS, _scene(painted, shown, middle))]
@@ -112,8 +152,8 @@ def questions(plan: ShapesPlan, painted: Painted, rng: np.random.Generator) -> l
 
     Args:
         plan: What happens.
-        painted: The clip as it is seen, with one frame per tick.
-        rng: Random stream of this factor.
+        painted: The clip, painted with one frame per tick.
+        rng: Random stream of the questions.
 
     Returns:
         At most one question of each kind.

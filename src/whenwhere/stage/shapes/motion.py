@@ -1,7 +1,7 @@
-"""Where every shape is, and how large: one position per tick (half a second), joined by straight lines.
+"""Where every shape is and how large: one position per tick (half a second), joined by straight lines.
 
-Because paths are straight between ticks, a clip rendered at two frames per second shows everything there is to know
-about them, and one at thirty shows the same motion. Lengths are shares of the frame's side.
+Because paths are straight between ticks, a clip with two frames per second shows everything there is to know about
+them, and one with thirty shows the same motion. Lengths are shares of the frame's side.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,11 @@ from whenwhere.stage.shapes.world import SPEED_QUARTILES, TICKS, ShapesWorld
 
 #: Half the width of the narrowest and the widest bar.
 _BARS = (0.03, 0.1)
-#: No shape travels further than this within a clip.
+#: No random motion and no act takes a shape further than this.
 _FURTHEST = 0.5
+#: Number of places among which that of a shape is chosen.
 _TRIES = 10
+#: Direction (x, y) of each verb that is a movement.
 _WAYS = {SHAPE_VERBS[k]: way for k, way in enumerate(((-1, 0), (1, 0), (0, -1), (0, 1)))}
 
 
@@ -27,7 +29,7 @@ class Paths:
 
     Attributes:
         knots: Centre x, centre y and half size of every shape at every tick, shape (3, shapes, ticks + 1).
-        bar: The two edges of the bar.
+        bar: The two long edges of the bar: their x if it is vertical, their y if it is horizontal.
     """
 
     knots: NDArray[np.float64]
@@ -35,7 +37,7 @@ class Paths:
 
 
 def _speed(world: ShapesWorld, u: NDArray[np.float64], slowest: int = 0) -> float:
-    """A speed in box sizes per second: a quartile drawn by its weight, uniform within it."""
+    """A speed in box sizes per second: uniform in a quartile that is drawn by its weight, from `slowest` on."""
     weights = np.array(world.speeds, float)
     weights[:slowest] = 0
     if not weights.sum():
@@ -91,16 +93,13 @@ def _acts(world: ShapesWorld, thing: Thing, size: float, ticks: int, u: NDArray[
 
 
 def place_shapes(world: ShapesWorld, seed: int, plan: ShapesPlan, margin: float) -> Paths:
-    """Lays out a clip: sizes, motion, and places where as little as possible is hidden.
+    """Lays out a clip: sizes, motion, and places at which shapes hide each other as little as possible.
 
     Args:
-        world: Factors of the world.
+        world: The distribution of clips.
         seed: Seed of the clip.
         plan: What happens.
-        margin: Share of the frame's side, along every border, that the camera may move out of view.
-
-    Returns:
-        The paths.
+        margin: Share of the frame's side that the camera may move out of view at every border.
     """
     things, ticks = plan.things, plan.ticks
     sizes = world.sizes[0] + world.stream(seed, "sizes").random(MAX_SHAPES) * (world.sizes[1] - world.sizes[0])

@@ -1,8 +1,9 @@
 """Errors that annotators make, kept apart from the truth.
 
-The kinds of errors are those counted in released grounding data: boundaries that are off, one sentence annotated twice
-with different times, an event of which only a part is marked, and a span that belongs to something else. A noisy label
-is stored next to the truth (`ShapesQuery.label`), so that an experiment can train on the one and know the other.
+The kinds of errors are those that were counted in released grounding data: boundaries that are off, a sentence that is
+annotated twice with different times, an event of which only a part is marked, and a span that belongs to something
+else. A noisy label is stored next to the truth (`ShapesQuery.label`), so that an experiment can train on the label and
+still know the truth.
 """
 
 from dataclasses import dataclass, replace
@@ -21,11 +22,14 @@ class Noise:
     """Shares of the sentences with each kind of label error; a sentence has at most one.
 
     Attributes:
-        jitter: Share with both ends moved.
-        duplicate: Share of sentences that occur a second time with the span of something else.
-        partial: Share with only a part of the event marked (of several spans, one).
-        wrong: Share with the span of something else, also for absent events.
-        spread: Standard deviation of a moved end, as a share of the event's length.
+        jitter: Share of sentences whose label has both ends moved.
+        duplicate: Share of sentences that occur a second time, with the span of something else.
+        partial: Share of sentences whose label marks only a part of the event (one of its spans, if it has several).
+        wrong: Share of sentences, absent ones among them, that are labelled with the span of something else.
+        spread: Standard deviation of the shift of a moved end, as a share of the event's length.
+
+    Raises:
+        SettingError: A share is negative, or the shares sum to more than 1.
 
     >>> Noise(jitter=0.2, wrong=0.9)
     Traceback (most recent call last):
@@ -56,10 +60,10 @@ def mislabel(
 
     Args:
         noise: Shares of the kinds of errors.
-        rng: Random stream of this factor.
+        rng: Random stream of the label errors.
         queries: Sentences with their truth, which stays unchanged.
         duration: Duration of the clip in seconds.
-        tick: Seconds that spans are multiples of.
+        tick: Length of a tick in seconds. Both ends of every span are multiples of it.
 
     Returns:
         The sentences in their order, each duplicate after its original.

@@ -1,10 +1,10 @@
 """Open-ended questions about captioned clips: the answer is one entry of a closed vocabulary (`answer_vocabulary`).
 
 Questions come in three classes. `middle` asks for what the middle frame shows (the colour of a shape, how two shapes
-are relative to each other, how many there are), `event` for what it does not show (what a shape does, what happens
-first), and `both` for an attribute of the shape that does something. A question is asked only if its answer is visible
-and nothing else in the clip fits. Shapes and verbs are spread evenly, so that no answer is right more often than others
-of its kind, except for numbers of shapes.
+are relative to each other, how many there are), `event` for what that frame does not show (what a shape does, what
+happens first), and `both` for an attribute of the shape that does something. A question is asked only if its answer is
+visible and nothing else in the clip fits. Shapes and verbs are spread evenly, so that no answer is right more often
+than another one to the same kind of question, except for numbers of shapes.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from whenwhere.stage.shapes.plan import Act, Thing
 from whenwhere.stage.shapes.words import NUMBERS, SHAPE_COLOURS, SHAPE_SIDES, SHAPE_VERBS, SHAPES
 from whenwhere.stage.streams import random_stream
 
-#: Classes of questions, and the kinds in each.
+#: The class of each kind of question.
 QUESTION_KINDS = {
     "colour": "middle",
     "relation": "middle",
@@ -33,7 +33,7 @@ class OpenQuestion:
     """A question with its answer.
 
     Attributes:
-        kind: One of `QUESTION_KINDS`.
+        kind: A key of `QUESTION_KINDS`.
         text: The question.
         answer: The answer, one of `answer_vocabulary()`.
     """
@@ -54,7 +54,7 @@ def answer_vocabulary() -> tuple[str, ...]:
 
 
 def _acting(clip: CaptionedShapes) -> list[tuple[Thing, Act]]:
-    """What happens and is visible."""
+    """Every act that is visible, with its shape."""
     out = []
     for thing in clip.plan.things:
         for act in thing.acts:
@@ -69,7 +69,7 @@ def open_questions(clip: CaptionedShapes, seed: int) -> list[OpenQuestion]:
 
     Args:
         clip: The clip; it must not be a still.
-        seed: Number of the clip, by which shapes are drawn.
+        seed: Number of the clip, from which the shapes to ask about are drawn.
     """
     rng = random_stream(seed, "shapes", "open questions")
     u = rng.random(6)
@@ -111,7 +111,7 @@ def open_questions(clip: CaptionedShapes, seed: int) -> list[OpenQuestion]:
     order = sorted(done, key=lambda x: x[1].start)
     if len(order) > 1 and order[0][1].start < order[1][1].start and len(done) == len(_doing(things)):
         out.append(OpenQuestion("first", "what happens first", SHAPE_VERBS[order[0][1].verb]))
-    # a shape that drifts by chance may seem to move as a verb says
+    # A shape that drifts may seem to do what one of the first four verbs says, which are movements.
     still = not any(t.free for t in things)
     verbs = [a.verb for _, a in _doing(things)]
     clear = [(t, a) for t, a in done if verbs.count(a.verb) == 1 and (still or a.verb > 3)]
@@ -129,7 +129,7 @@ def _doing(things: list[Thing]) -> list[tuple[Thing, Act]]:
 
 
 def answer_priors(questions: list[OpenQuestion]) -> dict[str, float]:
-    """For each kind, the share of questions that the best constant answer gets right.
+    """For each kind of question, the share that the most frequent answer gets right.
 
     Args:
         questions: Questions of many clips.

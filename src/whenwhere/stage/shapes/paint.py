@@ -30,10 +30,10 @@ class ShapesView:
     """The camera and the backgrounds of a clip.
 
     Attributes:
-        knots: x and y of the middle of the frame, in shares of the side, and the zoom at every tick; shape (3, ticks +
-            1).
+        knots: Position (x, y) of the middle of the frame, as shares of its side, and zoom factor at every tick, shape
+            (3, ticks + 1).
         shots: First tick of each shot.
-        grounds: Number of each shot's background.
+        grounds: Number of the background of each shot.
         domain: Name of the domain whose backgrounds are used, or None.
     """
 
@@ -48,8 +48,8 @@ class Painted:
     """A painted clip.
 
     Attributes:
-        images: RGB frames, shape (n, side, side, 3).
-        boxes: Visible box of each shape in each frame, shape (shapes, n, 4); NaN where it is hidden.
+        images: RGB frames, shape (n, side, side, 3), uint8.
+        boxes: Visible box of each shape in each frame as xyxy pixels, shape (shapes, n, 4); NaN where it is hidden.
         seen: Visible share of each shape in each frame, shape (shapes, n).
     """
 
@@ -60,10 +60,18 @@ class Painted:
 
 @lru_cache(maxsize=256)
 def background(number: int, side: int, domain: str | None = None) -> NDArray[np.uint8]:
-    """One of the shared backgrounds: a soft colour field with a fixed grain, half as large again as the frame.
+    """One of the shared backgrounds: a soft colour field with a fixed grain.
 
-    A street is grey in its lower part, a lecture has a light slide with lines of writing, and a sports ground is green
-    with white lines.
+    A street is lighter in its lower part, a lecture has a light slide with lines of writing, and a sports ground is
+    green with a light line.
+
+    Args:
+        number: Number of the background.
+        side: Width and height of a frame in pixels.
+        domain: `street`, `lecture`, `sport`, or another value for the plain field.
+
+    Returns:
+        RGB picture, shape (n, n, 3), uint8, where n is one and a half times `side`.
     """
     rng = random_stream(number, "shapes", "background")
     n = round(side * _SPARE)
@@ -126,7 +134,7 @@ def _inside(shape: int, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArr
 
 
 def _dark(texture: int, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which points of a shape its texture darkens."""
+    """Which points (u across, v down) of a shape are darkened by its texture."""
     a, b = ((u + 1) * 2.5).astype(int) % 2 == 1, ((v + 1) * 2.5).astype(int) % 2 == 1
     if texture == 1:
         return np.broadcast_to(b, np.broadcast_shapes(u.shape, v.shape))
@@ -153,10 +161,7 @@ def paint(plan: ShapesPlan, paths: Paths, view: ShapesView, fps: float, side: in
         paths: Where the shapes are.
         view: Camera and backgrounds.
         fps: Frames per second.
-        side: Width and height in pixels.
-
-    Returns:
-        Frames, and boxes in pixels as painted.
+        side: Width and height of a frame in pixels.
     """
     n = round(plan.ticks / TICKS * fps)
     when = np.arange(n) / fps * TICKS

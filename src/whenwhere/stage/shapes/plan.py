@@ -1,9 +1,8 @@
 """What happens in a clip before anything is painted: which shapes, when they are present, what they do, what is asked.
 
-A clip has n events. An event is either the time in which a shape is present, or something that a shape does while it is
-present for longer. All events draw their times in the same way, so that no word tells when. Starts are stratified over
-the clip: uniform for each event, but spread out among the events of one clip, so that no single span answers many of
-its sentences.
+An event is either the time in which a shape is present, or something that a shape does while it is present for longer.
+All events draw their times in the same way, so that no word gives away a time. Starts are stratified over the clip:
+each one is uniform, but those of one clip are spread out, so that no single span answers many of its sentences.
 """
 
 import itertools
@@ -16,28 +15,34 @@ from numpy.typing import NDArray
 from whenwhere.stage.shapes.words import SHAPE_COLOURS, SHAPE_TEXTURES, SHAPE_VERBS, SHAPES
 from whenwhere.stage.shapes.world import TICKS, ShapesWorld
 
-#: Number of shapes for which every stream draws, whatever the count; no clip has more.
+#: Number of shapes for which every stream draws, however many the clip has; no clip has more.
 MAX_SHAPES = 24
 
 
 def held_out_noun(colour: int, shape: int) -> bool:
-    """Whether shapes of this colour are kept out of every split except `ood-look`."""
+    """Whether a shape has this colour (an index into `SHAPE_COLOURS`) only in the split `ood-look`."""
     return colour == shape
 
 
 def held_out_texture(texture: int, shape: int) -> bool:
-    """Whether shapes with this texture are kept out of every split except `ood-look`."""
+    """Whether a shape has this texture (an index into `SHAPE_TEXTURES`) only in the split `ood-look`."""
     return texture > 0 and shape == 2 * (texture - 1)
 
 
 def held_out_act(verb: int, shape: int) -> bool:
-    """Whether this shape does this only in the split `ood-look`."""
+    """Whether a shape does what this verb (an index into `SHAPE_VERBS`) says only in the split `ood-look`."""
     return verb == shape + 2
 
 
 @dataclass
 class Act:
-    """Something a shape does from tick `start` to tick `end`; `verb` is an index into `SHAPE_VERBS`."""
+    """Something that a shape does.
+
+    Attributes:
+        verb: Index into `SHAPE_VERBS`.
+        start: First tick of the act.
+        end: Tick after the last one.
+    """
 
     verb: int
     start: int
@@ -55,9 +60,9 @@ class Thing:
         texture: Index into `SHAPE_TEXTURES`.
         start: First tick at which it is present.
         end: First tick at which it is gone.
-        acts: What it does, in order of time.
-        side: Index into `SHAPE_SIDES` where a sentence names its side, else -1.
-        free: Whether it may move at random.
+        acts: What the shape does, in order of time.
+        side: Index into `SHAPE_SIDES` if a sentence names its side, else -1.
+        free: Whether the shape may move at random.
     """
 
     number: int
@@ -73,7 +78,17 @@ class Thing:
 
 @dataclass
 class ShapesSentence:
-    """A sentence before it is put into words: its kind, the shapes it is about, and what it says of them."""
+    """A sentence before it is put into words.
+
+    Attributes:
+        kind: `there`, `texture`, `relation`, `action` or `order`.
+        things: Numbers of the shapes that it is true of; empty if it is true of none.
+        noun: Index into `SHAPE_COLOURS` and index into `SHAPES`.
+        texture: Index into `SHAPE_TEXTURES`. None if no texture is named.
+        verb: Index into `SHAPE_VERBS`. None if no act is named.
+        side: Index into `SHAPE_SIDES`. None if no side is named.
+        order: Index into `ORDERS`. None if no order is named.
+    """
 
     kind: str
     things: tuple[int, ...]
@@ -86,7 +101,14 @@ class ShapesSentence:
 
 @dataclass
 class ShapesPlan:
-    """What happens in a clip of `ticks` half seconds; `bar` is 0 (none), 1 (vertical) or 2 (horizontal)."""
+    """What happens in a clip.
+
+    Attributes:
+        ticks: Duration in ticks of half a second.
+        things: The shapes, in the order in which they are painted.
+        asks: The sentences.
+        bar: Bar that hides what passes behind it: 0 (none), 1 (vertical) or 2 (horizontal).
+    """
 
     ticks: int
     things: list[Thing]
@@ -95,7 +117,7 @@ class ShapesPlan:
 
 
 def _spans(world: ShapesWorld, seed: int, ticks: int, count: int) -> list[tuple[int, int]]:
-    """Start and end of the events, in ticks."""
+    """Start and end of each event, in ticks."""
     lo, hi = world.fraction
     share = lo * (hi / lo) ** world.stream(seed, "fractions").random(MAX_SHAPES)[:count]
     rng = world.stream(seed, "starts")
@@ -119,7 +141,7 @@ class _Looks:
         if self.other:
             self.nouns = held + self.nouns
         self.textures = world.stream(seed, "textures").random((MAX_SHAPES, len(SHAPE_TEXTURES)))
-        self.textures[:, 0] *= 0.55  # the smallest wins: about half of all shapes are plain
+        self.textures[:, 0] *= 0.55  # The smallest number wins, so that about half of all shapes are plain.
 
     def noun(self) -> tuple[int, int]:
         return self.nouns.pop(0)
@@ -141,7 +163,7 @@ def _verbs(world: ShapesWorld, rng: NDArray[np.float64], shape: int) -> list[int
 
 
 def _apart(spans: list[tuple[int, int]], among: list[int], count: int) -> list[int] | None:
-    """The first `count` events that share no time, in order of time; None if there are none."""
+    """The first `count` events of which no two overlap, in order of time; None if there are none."""
     for some in itertools.combinations(among, count):
         some_in_time = sorted(some, key=lambda k: spans[k])
         if all(spans[a][1] <= spans[b][0] for a, b in itertools.pairwise(some_in_time)):
@@ -150,7 +172,12 @@ def _apart(spans: list[tuple[int, int]], among: list[int], count: int) -> list[i
 
 
 def make_plan(world: ShapesWorld, seed: int) -> ShapesPlan:
-    """Everything that happens in one clip."""
+    """Everything that happens in one clip, and what is asked about it.
+
+    Args:
+        world: The distribution of clips.
+        seed: Number of the clip.
+    """
     lo, hi = world.seconds
     ticks = TICKS * (lo + int(world.stream(seed, "length").random() * (hi - lo + 1)))
     count = int(world.stream(seed, "events").integers(world.events[0], world.events[1] + 1))
@@ -220,7 +247,7 @@ def make_plan(world: ShapesWorld, seed: int) -> ShapesPlan:
 
 def _company(world: ShapesWorld, seed: int, ticks: int, things: list[Thing], add: Callable[..., Thing],
              looks: _Looks) -> None:  # fmt: skip
-    """Adds shapes that nothing is asked about: one present at the time of another, then as many as the world wants."""
+    """Adds shapes that no sentence is about: one that is present when another is, then as many as the world wants."""
     rng = world.stream(seed, "company")
     wanted = int(rng.integers(world.objects[0], world.objects[1] + 1))
     chance, u = rng.random(2), rng.random((MAX_SHAPES, 3))
@@ -239,7 +266,7 @@ def _company(world: ShapesWorld, seed: int, ticks: int, things: list[Thing], add
 
 
 def _absent(world: ShapesWorld, seed: int, things: list[Thing], asks: list[ShapesSentence], looks: _Looks) -> None:
-    """Adds sentences about something that is not there, or that is there but does not do it."""
+    """Adds sentences about something that is not there, or that is there but does not do what they say."""
     rng = world.stream(seed, "absent")
     u = rng.random((MAX_SHAPES, 4))
     doing = [t for t in things if t.acts]

@@ -2,8 +2,8 @@
 
 In `unique_pool` no caption is true of two clips, so that R@1 can reach 1. In `hard_pool` clips come in pairs that
 differ in one thing: two shapes have exchanged their colours, their textures or what they do. Both captions of a pair
-have the same words, so that a bag of words, colours or verbs is right in half of the cases. In `recognition_pool` one
-shape does one thing, and the class is its verb.
+have the same words, so that a model that reads them as a bag of words is right in half of the cases. In
+`recognition_pool` one shape does one thing, and the class is its verb.
 """
 
 from collections import Counter
@@ -27,9 +27,9 @@ from whenwhere.stage.shapes.words import SHAPE_VERBS
 
 T = TypeVar("T")
 ATTRIBUTES: tuple[Attribute, ...] = ("colour", "texture", "action")
-#: Names of actions are put in place of {} in these sentences. The first is worded as captions are.
+#: Prompts for recognition, in which the name of an action replaces {}. The first is worded as captions are.
 SHAPES_TEMPLATES = ("the shape {}", "a shape {}", "there is a shape and it {}")
-#: Seeds that are tried for each clip of a pool of unique captions before the pool is called impossible.
+#: A pool is called impossible after this many seeds for each of its clips.
 _TRIES = 20
 
 
@@ -50,14 +50,19 @@ class HardPair:
 
 @dataclass(frozen=True, eq=False)
 class RecognitionClip:
-    """A clip in which one shape acts, and the index of its verb in `SHAPE_VERBS`."""
+    """A clip for action recognition.
+
+    Attributes:
+        clip: The clip, whose caption names one shape.
+        label: Index into `SHAPE_VERBS` of what that shape does.
+    """
 
     clip: CaptionedShapes
     label: int
 
 
 def _facts(plan: ShapesPlan, things: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """The most that a caption can say of each shape: colour, shape, texture (0 is not said) and verb (-1 is none)."""
+    """The most that a caption can say of each shape: colour, shape, texture (0 if plain) and verb (-1 if none)."""
     for i in things:
         thing = plan.things[i]
         for verb in [a.verb for a in thing.acts] or [-1]:
@@ -65,7 +70,7 @@ def _facts(plan: ShapesPlan, things: Sequence[int]) -> Iterator[tuple[int, ...]]
 
 
 def _true_of(plan: ShapesPlan) -> set[tuple[int, ...]]:
-    """Everything that a caption can truly say of single shapes of a clip; 0 and -1 leave out texture and verb."""
+    """Everything that a caption can truly say of one shape of a clip; 0 and -1 leave out texture and verb."""
     out: set[tuple[int, ...]] = set()
     for colour, shape, texture, verb in _facts(plan, range(len(plan.things))):
         out |= {(colour, shape, t, v) for t in {texture, 0} for v in {verb, -1}}
@@ -80,7 +85,7 @@ class _Distinct:
         self._true: list[set[tuple[int, ...]]] = []
 
     def admits(self, plans: Sequence[ShapesPlan], named: Sequence[int]) -> bool:
-        """Whether the captions of some clips and of those already admitted fit one clip each; then they are admitted.
+        """Admits clips if no caption, of these or of those admitted before, is then true of two; says whether it did.
 
         Args:
             plans: What happens in the clips.
@@ -96,13 +101,13 @@ class _Distinct:
 
 
 def unique_pool(corpus: ShapesCorpus, count: int, first_seed: int = 0) -> list[CaptionedShapes]:
-    """Clips of which each one's caption is true of no other.
+    """Clips of which none has a caption that is true of another.
 
     Args:
         corpus: The corpus.
         count: Number of clips.
-        first_seed: Seed of the first clip; seeds whose clip or caption fits one that is already in the pool are left
-            out.
+        first_seed: Seed of the first clip. A seed is left out if its caption is true of a clip in the pool, or its clip
+            fits a caption in the pool.
 
     Raises:
         SettingError: The corpus has too few different captions for a pool of this size.
@@ -121,17 +126,18 @@ def unique_pool(corpus: ShapesCorpus, count: int, first_seed: int = 0) -> list[C
 def hard_pool(
     corpus: ShapesCorpus, count: int, first_seed: int = 0, attributes: Sequence[Attribute] = ATTRIBUTES
 ) -> list[HardPair]:
-    """Pairs of clips that differ in one exchange, the kinds of exchanges in turn; no caption is true of two clips.
+    """Pairs of clips that differ in one exchange, such that no caption is true of two clips.
 
     Args:
         corpus: The corpus; it must name at least two shapes.
         count: Number of pairs.
-        first_seed: Seed of the first pair; seeds whose clips or captions fit one in the pool are left out.
-        attributes: What is exchanged.
+        first_seed: Seed of the first pair. A seed is left out if one of its captions is true of a clip in the pool, or
+            one of its clips fits a caption in the pool.
+        attributes: What is exchanged; the pairs take them in turn.
 
     Raises:
-        SettingError: The corpus names one shape, has no textures to exchange, or nothing happens in it, or it has too
-            few different captions for a pool of this size.
+        SettingError: The corpus names only one shape, lacks the textures or actions to exchange, or has too few
+            different captions for a pool of this size.
     """
     if corpus.named < 2:
         raise SettingError("a hard pool needs a corpus that names at least two shapes: give named = 2")
@@ -156,7 +162,7 @@ def hard_pool(
 
 
 def _whole(pool: list[T], count: int) -> list[T]:
-    """The pool, if it has as many clips as it should."""
+    """The pool, after a check that it has `count` clips."""
     if len(pool) < count:
         raise SettingError(
             f"only {len(pool)} of {count} captions are true of one clip alone: ask for a smaller pool, or give a "
@@ -173,9 +179,10 @@ def recognition_pool(corpus: ShapesCorpus, count: int, first_seed: int = 0, byst
     makes recognition from prompts zero-shot.
 
     Args:
-        corpus: The corpus that gives sizes, camera and layout; one shape is named, whatever it says.
+        corpus: The corpus, in which shapes must act. Its `named`, `bystanders`, `drift`, `transient`, `middle` and
+            `timing` are replaced, so that one shape acts at a time of its own.
         count: Number of clips.
-        first_seed: Seed of the first clip; seeds whose verb has enough clips already are left out.
+        first_seed: Seed of the first clip. Seeds whose verb has enough clips already are left out.
         bystanders: Share of the other shapes that act too.
     """
     one = replace(corpus, named=1, bystanders=bystanders, drift=0.0, transient=False, middle=None, timing="free")

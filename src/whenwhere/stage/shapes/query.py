@@ -12,13 +12,13 @@ class ShapesQuery:
 
     Attributes:
         text: The sentence, made of `SHAPES_WORDS`.
-        spans: The time for which the sentence holds. Ends are multiples of half a second; the set is empty where the
-            sentence never holds.
+        spans: The time for which the sentence is true. Both ends of a span are multiples of half a second. Empty where
+            the sentence is never true.
         tube: Boxes in every frame in which the referent is seen within the spans. Its `rate` is the frame rate.
-        kind: `there`, `texture`, `relation` or `action`.
-        referents: Number of shapes the sentence fits, 0 where it is absent. With more than one, spans and tube cover
-            all of them (they are there at different times).
-        label: What a careless annotator would have written; None without label noise. The truth stays clean.
+        kind: `there`, `texture`, `relation`, `action` or `order`.
+        referents: Number of shapes that the sentence fits, 0 where it is never true. If it fits several, they are there
+            at different times, and spans and tube cover all of them.
+        label: The spans that a careless annotator would have written. None without label noise.
     """
 
     text: str

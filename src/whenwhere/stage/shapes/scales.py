@@ -1,11 +1,12 @@
 """Captions of one clip at two scales, each with facts that the other lacks, and ways to put them together.
 
 The coarse scale describes the middle frame: shapes with texture and colour, and where they are relative to each other.
-It sees nothing happen. The fine scale tags frames: which shape (never its colour, texture or place) does what, in order
-of time. So only a reader of both scales can tell the colour of the shape in an event, and only if that shape is visible
-in the middle frame.
-`coarse`, `fine`, `fused`, `concat` and `random_choice` all have the same number of words (`words`), so that none
-has an advantage in length. `truth` says everything without errors and is what a test asks.
+It says nothing of what happens. The fine scale tags frames: which shape (never its colour, texture or place) does what,
+in order of time. So only a reader of both scales can tell the colour of the shape in an event, and only if that shape
+is visible in the middle frame.
+
+`coarse`, `fine`, `fused`, `concat` and `random_choice` are cut to the same number of words (`words`), so that none has
+an advantage in length. `truth` says everything without errors and is what a test asks.
 """
 
 import re
@@ -31,10 +32,14 @@ class ScaleSettings:
     Attributes:
         scale: `truth`, `coarse`, `fine`, `fused` (the events of the fine scale with the attributes that the coarse
             scale knows, then the layout), `concat` (the first half of the coarse caption, then that of the fine one)
-            or `random_choice` (one of coarse and fine, drawn anew in each epoch).
-        words: Number of words of every caption except `truth`; what is longer is cut off.
+            or `random_choice` (the coarse or the fine caption, drawn anew in each epoch).
+        words: Number of words, 4 to 60, after which every caption except `truth` is cut off. The fine scale of a clip
+            in which little happens can have fewer.
         attribute_error: Share of the coarse scale's colours and textures that are wrong.
         tag_error: Share of the fine scale's shapes and verbs that are wrong.
+
+    Raises:
+        SettingError: There is no such scale, or a number is out of range.
     """
 
     scale: CaptionScale = "truth"
@@ -53,7 +58,13 @@ class ScaleSettings:
 
 @dataclass(frozen=True)
 class _Described:
-    """A shape as the coarse scale describes it: its look in words, which may be wrong, and its centre."""
+    """A shape as the coarse scale describes it.
+
+    Attributes:
+        thing: The shape.
+        words: Its noun phrase, which may be wrong.
+        centre: x and y of its centre, as shares of the frame's side.
+    """
 
     thing: Thing
     words: str
@@ -61,13 +72,13 @@ class _Described:
 
 
 def _wrong(options: tuple[str, ...], right: str, rng: np.random.Generator, share: float) -> str:
-    """One of the options: the right one, or, in a share of the draws, another one."""
+    """The right one of the options, or, with the probability `share`, another one."""
     u, k = rng.random(), int(rng.integers(len(options) - 1))
     return [o for o in options if o != right][k] if u < share else right
 
 
 def _described(clip: CaptionedShapes, settings: ScaleSettings, seed: int) -> list[_Described]:
-    """The shapes that are seen in the middle frame, those that the caption names first."""
+    """The shapes that are seen in the middle frame, with those that the clip's caption names first."""
     rng = random_stream(seed, "shapes", "coarse errors")
     middle, side = clip.plan.ticks // 2, clip.images.shape[1]
     order = [*clip.named, *(t.number for t in clip.plan.things if t.number not in clip.named)]
@@ -109,7 +120,7 @@ def _tags(clip: CaptionedShapes, settings: ScaleSettings, seed: int) -> list[tup
 
 
 def _presence(clip: CaptionedShapes, settings: ScaleSettings, seed: int) -> list[str]:
-    """Shapes as tagged in every other frame, one frame after the other."""
+    """The shapes seen in every other frame, as the fine scale tags them: one text per frame."""
     rng = random_stream(seed, "shapes", "fine presence")
     out = []
     for frame in range(0, clip.plan.ticks, 2):
@@ -127,9 +138,9 @@ def scale_caption(clip: CaptionedShapes, seed: int, settings: ScaleSettings, epo
 
     Args:
         clip: The clip; it must not be a still.
-        seed: Number of the clip, by which errors are drawn. They are the same in every epoch.
+        seed: Number of the clip, from which errors are drawn. They are the same in every epoch.
         settings: The scale, its length and its errors.
-        epoch: Epoch, by which `random_choice` draws.
+        epoch: Index of the epoch, from which `random_choice` draws its scale.
     """
     if settings.scale == "truth":
         layout = _layout(_described(clip, ScaleSettings(), seed)[:2])

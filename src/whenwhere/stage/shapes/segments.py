@@ -2,7 +2,7 @@
 
 All changes are natural: the background, the layout and the camera stay, and a shape begins or stops doing something.
 Times are in seconds. In the corpus `homogeneous` nothing changes in a clip; in `varied` the clip falls into parts with
-known boundaries; `actions` has longer clips in which pauses lie between the actions.
+known boundaries; `actions` has longer clips with pauses between the actions.
 """
 
 import numpy as np

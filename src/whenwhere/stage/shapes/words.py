@@ -1,7 +1,7 @@
 """The closed vocabulary of the world of shapes, and how a noun phrase is made of it.
 
-Words are short and few, so that a policy of a million parameters has one token for each. Sentences have no punctuation,
-are all lower case, and have one space between words.
+Words are short and few, so that a policy with a million parameters can have one token for each. Sentences have no
+punctuation, are all lower case, and have one space between words.
 """
 
 #: RGB of each colour.
@@ -17,7 +17,7 @@ SHAPE_COLOURS = {
 }
 SHAPES = ("square", "circle", "triangle", "diamond", "cross", "ring")
 SHAPE_TEXTURES = ("plain", "striped", "dotted", "checked")
-#: What a shape can do; all of it is visible at two frames per second.
+#: What a shape can do. All of it can be seen at two frames per second.
 SHAPE_VERBS = (
     "moves left",
     "moves right",
@@ -44,12 +44,17 @@ def _closed() -> tuple[str, ...]:
 #: Every word that a sentence, caption, question or answer of this world can contain.
 SHAPES_WORDS = _closed()
 
-#: Words of captions and questions for pre-training too. A policy's vocabulary stays as it was without them.
+#: The same with the words that only captions and questions for pre-training have; a policy does not need those.
 CORPUS_WORDS = (*SHAPES_WORDS, "that", "with", "happens", "acts")
 
 
 def noun(colour: int, shape: int, texture: int | None = None) -> str:
     """The noun phrase of a shape.
+
+    Args:
+        colour: Index into `SHAPE_COLOURS`.
+        shape: Index into `SHAPES`.
+        texture: Index into `SHAPE_TEXTURES`. None leaves the texture unsaid.
 
     >>> noun(0, 1), noun(0, 1, 2)
     ('the red circle', 'the dotted red circle')

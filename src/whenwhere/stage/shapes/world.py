@@ -1,12 +1,12 @@
 """The factors of the world of shapes, and the splits that are drawn from it.
 
 A `ShapesWorld` is a distribution over clips; `make_clip(world, seed)` draws one. Each field belongs to one factor and
-each factor draws from its own seed stream (`whenwhere.stage.streams`), so that changing one factor leaves the rest of a
-clip as it was. The split is part of every stream's name: the same seed in two splits gives unrelated clips, so splits
-cannot overlap.
+each factor draws from its own random stream (`whenwhere.stage.streams`), so that changing one factor leaves the rest of
+a clip as it was. The split is part of every stream's name: the same seed in two splits gives unrelated clips, so that
+splits cannot overlap.
 
-Lengths of time are counted in ticks of half a second, because everything begins and ends on a tick: two frames per
-second show it exactly.
+Time is counted in ticks of half a second. Everything begins and ends on a tick, so that two frames per second show it
+exactly.
 """
 
 from dataclasses import dataclass, fields
@@ -24,10 +24,10 @@ SHAPES_SPLITS = ("train", "val", "heldout", "ood-longer", "ood-later", "ood-fast
 #: Edges of the quartiles of speed in LaSOT, in box sizes per second; the last edge is still visible as motion.
 SPEED_QUARTILES = (0.0, 0.136, 0.301, 0.752, 1.5)
 
-#: Fields that a split changes where they have their default. `ood-later` and `ood-look` instead change how events and
+#: Values that a split gives to fields left at their defaults. `ood-later` and `ood-look` instead change how events and
 #: looks are drawn (`make_plan`).
 _SPLIT: dict[str, dict[str, Any]] = {"ood-longer": {"seconds": (17, 32)}, "ood-faster": {"speeds": (0, 0, 0, 1)}}
-#: Fields that a domain changes where they have their default.
+#: Values that a domain gives to fields left at their defaults.
 SHAPES_DOMAINS: dict[str, dict[str, Any]] = {
     "street": {
         "sizes": (0.09, 0.17),
@@ -71,11 +71,11 @@ class ShapesWorld:
             slides, small shapes that hardly move), `sport` (panning camera, a crowd), `still` (short clips, static
             camera, nothing hidden: the training distribution of the policy `tiny`). Split and domain change only the
             fields left at their defaults.
-        noise: Label errors, or None for clean labels. Only the split `train` ever has noisy labels.
-        seconds: Shortest and longest clip, in whole seconds.
+        noise: Shares of label errors, or None for clean labels. Only the split `train` ever has noisy labels.
+        seconds: Duration of the shortest and the longest clip, in whole seconds, 2 to 64.
         fps: Frames per second.
-        side: Width and height of a frame in pixels.
-        events: Fewest and most events that happen and are asked about.
+        side: Width and height of a frame in pixels, 16 to 1024.
+        events: Fewest and most events that happen and are asked about, 1 to 12.
         fraction: Shortest and longest event as a share of the clip; log-uniform in between.
         objects: Fewest and most shapes in a clip. Events that need more shapes get them, up to 20.
         sizes: Smallest and largest shape, as a share of the frame's side.
@@ -84,15 +84,18 @@ class ShapesWorld:
         bars: Share of clips with a bar that hides whatever passes behind it.
         overlap: Share of clips whose shapes may overlap at random.
         speeds: Weights of the four quartiles of speed (`SPEED_QUARTILES`).
-        laws: Weights of the laws of motion: rest, constant velocity, stop and go, one turn, jitter.
-        cotemporal: Share of clips in which another shape is present during exactly the time of one asked about.
+        laws: Weights of the laws of random motion: rest, constant velocity, stop and go, one turn, jitter.
+        cotemporal: Share of clips in which another shape is present for exactly the time of one that is asked about.
         twofold: Share of clips (where the number of events allows it) with a shape that does two things at two times.
         acts: Share of clips with one more shape that does one thing.
         ambiguous: Share of clips with a sentence that fits two or three shapes.
         orders: Share of clips with a pair told apart as `first` and `second`. The default is none, because such a word
-            tells when without a look at the picture.
-        absent: Share of sentences about something that is not there or does not happen.
-        backgrounds: Number of backgrounds that all clips share.
+            gives away a time without a look at the picture.
+        absent: Share of sentences about something that is not there or does not happen, at most 0.25.
+        backgrounds: Number of backgrounds that all clips share, 5 to 10000.
+
+    Raises:
+        SettingError: There is no such split or domain, or a value is out of range.
     """
 
     split: str = "train"
@@ -155,9 +158,14 @@ class ShapesWorld:
 
     @property
     def name(self) -> str:
-        """The prefix of its clips' names."""
+        """Prefix of the names of the clips: the split and, if there is one, the domain, joined by `-`."""
         return f"{self.split}-{self.domain}" if self.domain else self.split
 
     def stream(self, seed: int, factor: str) -> np.random.Generator:
-        """The random generator of one factor of one clip."""
+        """The random generator of one factor of one clip.
+
+        Args:
+            seed: Number of the clip.
+            factor: Name of the factor.
+        """
         return random_stream(seed, "shapes", self.split, factor)

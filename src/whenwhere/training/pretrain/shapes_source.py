@@ -1,4 +1,4 @@
-"""Captioned clips of the world of shapes, rendered when they are asked for, or once and then read from disk."""
+"""Captioned clips of the world of shapes, rendered when they are asked for, or rendered once and read from disk."""
 
 from collections import OrderedDict
 from dataclasses import asdict
@@ -16,7 +16,7 @@ from whenwhere.training.pretrain.clips import CaptionedClip
 
 #: Number of clips that are rendered and stored together.
 BLOCK = 256
-#: Largest number of blocks that stay mapped into memory; each holds a file open.
+#: Largest number of blocks that stay mapped into memory, which is limited because each keeps a file open.
 _MAPPED = 200
 
 
@@ -29,7 +29,7 @@ class ShapesSource:
         count: Number of clips.
         captions: Scale of the captions, their length and errors. None takes the corpus's own captions, which say what
             the named shapes are and do.
-        cache: Where rendered clips are kept, in blocks. None renders a clip each time that it is asked for.
+        cache: Where blocks of rendered clips are kept. None renders a clip each time it is asked for.
 
     Attributes:
         words: Every word that a caption can contain.
@@ -56,10 +56,10 @@ class ShapesSource:
         return self.count
 
     def clip(self, index: int) -> CaptionedShapes:
-        """A clip with its whole truth.
+        """A clip with its whole truth and the caption of the corpus.
 
         Args:
-            index: Index of the clip.
+            index: Index of the clip, starting at 0.
         """
         seed = self.first_seed + index
         if self.cache is None:
@@ -69,11 +69,11 @@ class ShapesSource:
         plan, named = plan_captioned(self.corpus, seed)
         n = len(plan.things)
         painted = Painted(entry.arrays["images"][k], entry.arrays["boxes"][k, :n], entry.arrays["seen"][k, :n])
-        # a still is stored with its single frame already repeated
+        # The stored frames of a still are already its middle frame, and `finish` leaves them as they are.
         return finish(self.corpus, f"{self.corpus.split}-{seed:07d}", plan, named, painted)
 
     def _block(self, number: int) -> ArrayEntry:
-        """The rendered clips of some consecutive seeds: read if they are stored, else made and stored."""
+        """The rendered clips of `BLOCK` consecutive seeds: read if they are stored, else made and stored."""
         if number in self._blocks:
             self._blocks.move_to_end(number)
             return self._blocks[number]
@@ -99,11 +99,11 @@ class ShapesSource:
         """A clip with its caption.
 
         Args:
-            number: Index of the clip, plus the number of clips for every epoch before this one.
+            number: Index of the clip, plus the number of clips for each epoch before the current one.
         """
         epoch, index = divmod(number, self.count)
         seed = self.first_seed + index
-        if index in self._said:  # the captions of stored clips are kept in memory, so that only frames are read
+        if index in self._said:  # Captions of stored clips are kept in memory, so that only frames are read.
             name, caption, nouns = self._said[index]
             return CaptionedClip(name, name, self._block(seed // BLOCK).arrays["images"][seed % BLOCK], caption, nouns)
         clip = self.clip(index)
