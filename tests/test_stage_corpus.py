@@ -125,6 +125,8 @@ def test_recognition_is_asked_on_compositions_that_no_caption_contains() -> None
         (i,) = x.clip.named
         assert held_out_composition(x.label, x.clip.plan.things[i].shape)
     trained = recognition_pool(shapes_corpus("pairs"), 16)
+    with pytest.raises(SettingError, match="a corpus in which shapes act"):
+        recognition_pool(shapes_corpus("stills"), 16)
     assert not any(held_out_composition(x.label, x.clip.plan.things[x.clip.named[0]].shape) for x in trained)
 
 

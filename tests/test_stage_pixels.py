@@ -184,7 +184,8 @@ def test_a_script_that_runs_on_after_the_clip_is_cut_off() -> None:
 @pytest.mark.parametrize(
     ("wrong", "word"),
     [({"split": "test"}, "split"), ({"domain": "moon"}, "domain"), ({"camera": "dolly"}, "camera"),
-     ({"width": 161}, "even"), ({"height": 20}, "64 pixels"), ({"seed": -1}, "negative")],
+     ({"width": 161}, "even"), ({"height": 20}, "64 pixels"), ({"seed": -1}, "negative"),
+     ({"fps": 0}, "above 0"), ({"fps": float("nan")}, "above 0"), ({"seconds": -1.0}, "above 0")],
 )  # fmt: skip
 def test_settings_that_make_no_clip_are_refused(wrong: dict, word: str) -> None:
     with pytest.raises(SettingError, match=word):

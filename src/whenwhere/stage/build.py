@@ -44,7 +44,8 @@ def build_world(
         camera: `static`, `shake`, `pan` or `zoom`. None draws one of the kinds that the place has.
 
     Raises:
-        SettingError: There is no such split, domain or camera, the size is odd or too small, or the seed is negative.
+        SettingError: There is no such split, domain or camera, the size is odd or too small, the seed is negative, or
+            `fps` or `seconds` is not above 0.
     """
     places = PLACES.get(split, {})
     for value, known, name in ((split, tuple(SPLIT_SEEDS), "split"), (domain, (None, *places), "domain"),
@@ -59,6 +60,8 @@ def build_world(
         )
     if seed < 0:
         raise SettingError(f"a seed must not be negative: {seed}")
+    if not fps > 0 or (seconds is not None and not seconds > 0):
+        raise SettingError(f"a stage clip needs a duration and frames per second above 0, not {seconds} s at {fps:g}")
     seed += SPLIT_SEEDS[split]
     val = split == "val"
     name = domain or pick(random_stream(seed, "domain"), dict.fromkeys(places, 1.0))

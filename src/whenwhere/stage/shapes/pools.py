@@ -184,7 +184,12 @@ def recognition_pool(corpus: ShapesCorpus, count: int, first_seed: int = 0, byst
         count: Number of clips.
         first_seed: Seed of the first clip. Seeds whose verb has enough clips already are left out.
         bystanders: Share of the other shapes that act too.
+
+    Raises:
+        SettingError: The shapes of the corpus do not act.
     """
+    if not corpus.acting:
+        raise SettingError("recognition needs a corpus in which shapes act: homogeneous has them, stills has not")
     one = replace(corpus, named=1, bystanders=bystanders, drift=0.0, transient=False, middle=None, timing="free")
     left = Counter(
         {verb: (count - verb + len(SHAPE_VERBS) - 1) // len(SHAPE_VERBS) for verb in range(len(SHAPE_VERBS))}
