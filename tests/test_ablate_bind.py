@@ -414,8 +414,12 @@ def test_the_example_scripts_write_what_their_knobs_declare(
     name: str, change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     knobs = read_knobs(EXAMPLES / f"{name}.toml")
-    monkeypatch.setattr(sys, "argv", [f"{name}.py", change, "--out", str(tmp_path)])
-    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    items = []
+    for seed in (1, 0):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", change, "--seed", str(seed), "--out", str(tmp_path)])
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+        items.append({json.loads(line)["item"] for line in (tmp_path / "items.jsonl").read_text().splitlines()})
+    assert items[0] == items[1]  # so that seeds and items make a table
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert {metric.key for metric in knobs.metrics} == found.keys()
     values = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]

@@ -79,6 +79,46 @@ def test_a_dead_knob_is_found_and_may_be_accepted(tmp_path: Path) -> None:
     assert len(unprobed.arms) == 3
 
 
+def test_names_in_edited_bindings_that_nothing_has_are_listed(tmp_path: Path) -> None:
+    plan = bindings(("sinal", [{"signal": False}]), ("size", [{"size": 4}]))
+    plan.metrics[0].metric = "ac"
+    primary = {"id": "acc", "key": "accuracy", "aliases": ["accuracy"], "dataset": "coins", "primary": True}
+    found = check(plan, knobs=knobs(tmp_path, metrics=[primary]), seeds=1)
+    assert reasons(found)["signal=False"] == ("refused", "there is no knob 'sinal' (did you mean signal?)")
+    status, reason = reasons(found)[plan.metrics[0].heading]
+    assert status == "missing" and reason == "the knobs' file has no metric 'ac' (did you mean acc?)"
+
+
+def test_a_metric_is_called_what_it_is_and_not_what_a_plan_wants(tmp_path: Path) -> None:
+    plan = bindings(("size", [{"size": 4}]))
+    for heading in ("top-1 on ImageNet", "Accuracy"):
+        plan.metrics.append(plan.metrics[0].model_copy(update={"heading": heading}))
+    primary = {"id": "acc", "key": "accuracy", "aliases": ["accuracy"], "dataset": "coins", "primary": True}
+    (metric,) = check(plan, knobs=knobs(tmp_path, metrics=[primary]), seeds=1).metrics
+    assert metric.heading == "accuracy" and metric.asked == [plan.metrics[0].heading, "top-1 on ImageNet", "Accuracy"]
+    assert metric.measured == "accuracy is measured on coins, and is what the plan calls “top-1 on ImageNet”."
+
+
+def test_what_an_arm_sets_besides_its_knob_is_a_confound(tmp_path: Path) -> None:
+    found = check(bindings(("size", [{"size": 4, "unused": 3}])), knobs=knobs(tmp_path), seeds=1)
+    (confound,) = found.confounds
+    assert confound.kind == "entailed" and "also sets unused = 3" in confound.text
+
+
+def test_a_knob_of_options_alone_has_the_base_of_its_option(tmp_path: Path) -> None:
+    wide = {"id": "width", "base": "wide", "options": {"wide": {"size": 16}, "narrow": {"size": 4}}}
+    own = knobs(tmp_path, knobs=[wide], smoke={})
+    assert check(bindings(("width", [{"size": 4}])), knobs=own, seeds=1).base == {"size": 16}
+
+
+def test_checks_are_paid_for_before_the_plan(tmp_path: Path) -> None:
+    plan = bindings(("signal", [{"signal": False}]), ("size", [{"size": 4}]))
+    how: dict[str, Any] = {"seeds": 2, "fewer_seeds": 2, "cell_seconds": 1.0, "budget": 7.0, "again": True}
+    made = check(plan, knobs=knobs(tmp_path, smoke={}), **how)
+    assert {arm.kind: arm.funded for arm in made.arms[-1:]} == {"a-a": True}
+    assert [arm.label for arm in made.arms if not arm.funded] == ["size=4"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
@@ -112,7 +152,7 @@ def test_a_bad_arm_is_not_run_and_the_others_are(tmp_path: Path, overrides: dict
         ({"files": ["missing.csv"]}, {}, "missing.csv.* does not exist"),
         ({}, {"seeds": 0}, "0 seeds are too few"),
         ({}, {"budget": -1.0}, "pays for nothing"),
-        ({"smoke": {}}, {"budget": 9.0}, "give --cell-seconds"),
+        ({}, {"budget": 9.0}, "what a command costs is not measured.*give --cell-seconds"),
         ({}, {"budget": float("nan")}, "pays for nothing"),
         ({}, {"cell_seconds": -1.0}, "cell_seconds is -1 and must be above 0"),
         ({}, {"noise": {"ac": 0.1}}, "no metric 'ac'.*did you mean acc"),

@@ -279,6 +279,49 @@ def test_seeds_that_do_not_reach_the_run_are_no_evidence(tmp_path: Path) -> None
     assert any("same with every seed" in text for text in found.remarks)
 
 
+def test_a_change_that_does_not_reach_a_metric_is_no_finding(tmp_path: Path) -> None:
+    margin = ACCURACY.model_copy(update={"margin": 0.02})
+    study = simulated(tmp_path, [SimulatedArm("base"), SimulatedArm("arm")], metrics=[margin])
+    for seed in study.baseline.seeds:
+        base, arm = (tmp_path / "cells" / one.stages[-1].hash / str(seed) for one in study.arms)
+        for name in ("metrics.json", "items.jsonl"):
+            shutil.copy(base / name, arm / name)
+    found = report(study, tmp_path, resamples=QUICK)
+    (effect,) = found.effects
+    assert effect.standing == "unchanged" and effect.verdict == "" and effect.p_value is None
+    assert "not worse" not in markdown_text(found)
+    assert any("the change does not reach it" in text for text in found.remarks)
+
+
+def test_seeds_may_have_items_of_their_own_but_arms_may_not(tmp_path: Path) -> None:
+    study = simulated(tmp_path, [SimulatedArm("base"), SimulatedArm("arm", {"accuracy": 0.1})])
+    assert report(study, tmp_path, resamples=QUICK).effects[0].described is not None
+    files = [(seed, tmp_path / "cells" / arm.stages[-1].hash / str(seed) / "items.jsonl")
+             for arm in study.arms for seed in arm.seeds]  # fmt: skip
+    for seed, file in files:
+        file.write_text(file.read_text().replace('"item": "', f'"item": "{seed}-'))
+    effect = report(study, tmp_path, resamples=QUICK).effects[0]
+    assert effect.described is None and effect.p_value is not None
+    files[0][1].write_text(files[0][1].read_text().replace('"item": "0-', '"item": "9-'))
+    with pytest.raises(RecordError, match=r"of which 0 are the same .*; measure both on one set"):
+        report(study, tmp_path)
+
+
+def test_declared_items_that_are_not_there_are_named(tmp_path: Path) -> None:
+    study = simulated(tmp_path, [SimulatedArm("base"), SimulatedArm("arm")])
+    for file in sorted(tmp_path.glob("cells/*/*/items.jsonl"))[:2]:
+        file.unlink()
+    remarks = report(study, tmp_path, resamples=QUICK).remarks
+    assert any(text.startswith("2 cells have no values of single items of") for text in remarks)
+
+
+def test_a_folder_that_does_not_exist_is_not_an_empty_study(tmp_path: Path) -> None:
+    study = simulated(tmp_path, [SimulatedArm("base")])
+    with pytest.raises(RecordError, match=r"there is no folder .*: name the one"):
+        report(study, tmp_path / "nodir")
+    assert not (tmp_path / "nodir").exists()
+
+
 def test_arms_of_unequal_seeds_are_compared_on_those_that_both_were_planned_with(tmp_path: Path) -> None:
     arms = [
         SimulatedArm("base"),

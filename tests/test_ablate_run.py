@@ -25,7 +25,7 @@ from whenwhere.ablate.progress import RunCallback, RunProgress
 from whenwhere.ablate.run import STALE, PlannedCells, Scheduler, is_abandoned, plan_cells, run
 from whenwhere.ablate.stages import command_words
 from whenwhere.ablate.study import Study
-from whenwhere.errors import SettingError
+from whenwhere.errors import RecordError, SettingError
 from whenwhere.store import DiskFullError, write_text
 
 
@@ -287,6 +287,26 @@ def test_cells_that_another_process_runs_are_waited_for_and_damaged_ones_run_aga
         assert read_status(busy).state == "running" and not result
     thread.join(60)
     assert result[0].complete and any("is run again" in message for message in heard.messages)
+
+
+@pytest.mark.usefixtures("inline")
+@pytest.mark.parametrize("damage", ["", "[1]", '{"accuracy": NaN}', '{"accuracy": "much"}'])
+def test_a_finished_cell_with_damaged_metrics_is_run_again(tmp_path: Path, damage: str) -> None:
+    made, out, heard = study(tmp_path, {}, seeds=1), tmp_path / "out", Heard()
+    run(made, out)
+    before = numbers(out, made)
+    (file,) = out.glob("cells/*/*/metrics.json")
+    file.write_text(damage)
+    with pytest.raises(RecordError, match="run the study again, which makes the cell anew"):
+        read_cells(out, made)
+    assert run(made, out, callback=heard).complete and heard.messages[0].endswith("it is run again")
+    assert numbers(out, made)["base 0"][1]["accuracy"] == before["base 0"][1]["accuracy"]
+
+
+def test_here_is_the_folder_of_the_knobs(tmp_path: Path) -> None:
+    (tmp_path / "train.py").touch()
+    words = command_words("python train.py --data {here}/data dir={here} {overrides}", tmp_path)
+    assert words == ["python", f"{tmp_path}/train.py", "--data", f"{tmp_path}/data", f"dir={tmp_path}", "{overrides}"]
 
 
 def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_numbers(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@
 
 There is no model: the answered boxes are the true ones of rendered clips, with errors that are correlated from box to
 box, as those of real models are. So the numbers show what rate, smoothing and fill can give, not how good any model is.
-The clips and the errors depend on the seed alone, so that all arms see the same ones with the same seed. OUT gets
-metrics.json, and items.jsonl with the values of single sentences. `second_level.toml` declares the knobs.
+The clips are always the same and the errors depend on the seed alone, so that all arms have the same ones with a seed.
+OUT gets metrics.json, and items.jsonl with the values of single sentences. `second_level.toml` declares the knobs.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main() -> None:
         absent=0.0, twofold=0.0,
     )  # fmt: skip
     clips = options.out / "clips"
-    write_shapes(clips, settings["clips"], options.seed, world)
+    write_shapes(clips, settings["clips"], 0, world)
     items, values = [item for item in manifest.read(clips / "manifest.jsonl") if item.tubes], []
     for number, item in enumerate(items):
         truth, info = item.tubes[0], probe(clips / item.video)
@@ -79,7 +79,7 @@ def main() -> None:
         steps = np.abs(np.diff(centre, 2, axis=0)).mean(axis=1)  # NaN where the object is hidden
         jitter = float(steps[np.isfinite(steps)].mean()) if np.isfinite(steps).any() else 0.0
         scores = {"v_iou": overlap, "jitter": jitter, "boxes": len(tube.times)}
-        values.append((f"{options.seed}-{item.id}", item.video, scores))
+        values.append((item.id, item.video, scores))
     options.out.mkdir(parents=True, exist_ok=True)
     names = ("v_iou", "jitter", "boxes")
     metrics = {name: float(np.mean([one[name] for _, _, one in values])) for name in names}

@@ -31,6 +31,9 @@ from whenwhere.store import write_text
 
 State = Literal["waiting", "running", "done", "failed"]
 
+#: What is to be done about a finished cell whose numbers cannot be used.
+AGAIN = "run the study again, which makes the cell anew"
+
 
 class CellSpec(Document):
     """What a cell runs: everything that the process needs to run it.
@@ -224,7 +227,7 @@ def read_cell(out: str | os.PathLike[str], arm: StudyArm, seed: int) -> Cell:
         state = "running" if "running" in states else "waiting"
     metrics: dict[str, float] = {}
     for folder in folders if state == "done" else ():
-        _merge(metrics, read_metrics(folder / "metrics.json"))
+        _merge(metrics, read_metrics(folder / "metrics.json", AGAIN))
     known = [one for one in envs if one is not None]
     return Cell(
         arm.id, seed, state, next((one.reason for one in statuses if one.state == "failed"), ""), metrics,
@@ -301,22 +304,23 @@ def read_env(folder: Path) -> CellEnvironment | None:
     return read_document(CellEnvironment, found, str(file))
 
 
-def read_metrics(file: Path) -> dict[str, float]:
+def read_metrics(file: Path, mend: str = "write an object of finite numbers there") -> dict[str, float]:
     """Read the metrics of a metrics.json, which the program of a command writes too.
 
     Args:
         file: The file.
+        mend: What is to be done about a file that cannot be used.
 
     Raises:
         RecordError: The file cannot be read, or has anything but finite numbers by name.
     """
-    found = read_json(file, RecordError, "write an object of finite numbers there, and run the study again")
+    found = read_json(file, RecordError, mend)
     if not isinstance(found, dict):
-        raise RecordError(f"{file} holds no metrics by name: write an object such as {json.dumps({'accuracy': 0.5})}")
-    return {key: _number(value, f"{file}, {key},") for key, value in found.items()}
+        raise RecordError(f"{file} holds no metrics by name, such as {json.dumps({'accuracy': 0.5})}: {mend}")
+    return {key: _number(value, f"{file}, {key},", mend) for key, value in found.items()}
 
 
-def _number(value: Any, place: str) -> float:
+def _number(value: Any, place: str, mend: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise RecordError(f"{place} is {quoted(value)} and must be a finite number")
+        raise RecordError(f"{place} is {quoted(value)} and must be a finite number: {mend}")
     return float(value)

@@ -29,7 +29,14 @@ from whenwhere.ablate.probing import ArmProbe, equal_probes, probe_arms
 from whenwhere.ablate.progress import RunCallback
 from whenwhere.ablate.stages import ArmStage, resolve, salted, stages_of
 from whenwhere.ablate.study import ArmKind, MergedArm, NotRun, StageHash, Study, StudyArm, StudyMetric
-from whenwhere.ablate.validity import MissingDataError, check_files, check_presence, check_requires, check_values
+from whenwhere.ablate.validity import (
+    MissingDataError,
+    check_files,
+    check_presence,
+    check_requires,
+    check_values,
+    own_keys,
+)
 from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.readers import quoted
 
@@ -110,6 +117,8 @@ def check(
     _check_names("metric", noise or (), [one.id for one in knobs.metrics])
     not_run = bindings.not_run()
     frame = _frame(knobs, seeds)
+    if budget is not None and cell_seconds is None and frame.command is not None:
+        raise SettingError("what a command costs is not measured, so a budget cannot be kept: give --cell-seconds")
     check_presence(frame, knobs)
     candidates = _candidates(bindings, knobs, frame, not_run)
     base = candidates[0]
@@ -203,7 +212,12 @@ def _frame(knobs: Knobs, seeds: int) -> Study:
         seeding = {"train.seed": Seeding(), **{f"{one.name}:train.seed": Seeding() for one in knobs.before}}
     elif not seeding and "{seed}" not in (knobs.command or ""):
         seeding = {"seed": Seeding()}
-    base = {knob.key or knob.id: knob.base for knob in knobs.knobs if knob.base is not None}
+    base: dict[str, Any] = {}
+    for knob in knobs.knobs:
+        if not knob.key and knob.base in knob.options:
+            base |= knob.options[knob.base]
+        elif knob.base is not None:
+            base[knob.key or knob.id] = knob.base
     stub = StudyArm(
         id="stub", label="", kind="baseline", config_hash="", seeds=[], stages=[StageHash(name="stub", hash="0" * 20)]
     )
@@ -230,8 +244,10 @@ def _candidates(bindings: Bindings, knobs: Knobs, frame: Study, not_run: list[No
     for arm in arms:
         try:
             check_values(arm, knobs, frame)
+            if arm.knob is not None:
+                _check_names("knob", [arm.knob], list(by_id))
             stages = stages_of(frame, arm.overrides)
-            if arm.knob in by_id:
+            if arm.knob is not None:
                 check_requires(by_id[arm.knob], stages[-1])
             check_files(stages)
         except SettingError as e:
@@ -248,8 +264,10 @@ def _candidates(bindings: Bindings, knobs: Knobs, frame: Study, not_run: list[No
             same_as[arm.id] = twin.arm.id
             twin.merged.append(MergedArm(item=arm.item, knob=arm.knob, label=arm.label, order=arm.order))
             continue
-        own = entailed.get((arm.item or "", arm.label), [])
-        found.append(_Candidate(arm, arm.kind, stages, list(own)))
+        own = list(entailed.get((arm.item or "", arm.label), []))
+        if arm.kind == "arm" and arm.knob is not None:
+            own += [key for key in arm.overrides if key not in own_keys(by_id[arm.knob]) and key not in own]
+        found.append(_Candidate(arm, arm.kind, stages, own))
     ids = {one.arm.id for one in found}
     for one in found[1:]:
         against = same_as.get(one.arm.against, one.arm.against)
@@ -357,8 +375,14 @@ def _metrics(
     Raises:
         SettingError: None of them can be measured.
     """
-    defined = {metric.id: metric for metric in knobs.metrics}
-    bound = {one.metric: one.heading for one in bindings.metrics if one.status == "bound" and one.metric in defined}
+    bound: dict[str, list[str]] = {}
+    known = [metric.id for metric in knobs.metrics]
+    for one in bindings.metrics:
+        if one.status == "bound" and one.metric in known:
+            bound.setdefault(one.metric, []).append(one.heading)
+        elif one.status == "bound":
+            reason = f"the knobs' file has no metric {one.metric!r}{did_you_mean(one.metric or '', known)}"
+            not_run.append(NotRun(name=one.heading, status="missing", reason=reason))
     wanted = [metric for metric in knobs.metrics if metric.id in bound or metric.primary]
     found = []
     for metric in wanted:
@@ -368,8 +392,9 @@ def _metrics(
             continue
         found.append(
             StudyMetric(
-                id=metric.id, heading=bound.get(metric.id) or metric.id, key=metric.key, higher=metric.higher,
-                unit=metric.unit, items=metric.items, primary=metric.primary, margin=metric.margin,
+                id=metric.id, heading=metric.heading, key=metric.key, higher=metric.higher, unit=metric.unit,
+                items=metric.items, primary=metric.primary, margin=metric.margin, dataset=metric.dataset,
+                asked=list(dict.fromkeys(bound.get(metric.id, []))),
             )
         )  # fmt: skip
     if not found:

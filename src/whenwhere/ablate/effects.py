@@ -46,7 +46,7 @@ ALPHA = 0.05
 #: Kinds of arms about which something is claimed; the others check the study itself.
 CLAIMED: tuple[ArmKind, ...] = ("arm", "control")
 
-Standing = Literal["verdict", "screening", "no test", "checkpoint", "constant", "incomplete"]
+Standing = Literal["verdict", "screening", "no test", "checkpoint", "constant", "unchanged", "incomplete"]
 Family = Literal["primary", "screening", "check"]
 Verdict = Literal["better", "worse", "not worse", "no detectable effect", ""]
 
@@ -63,7 +63,8 @@ class Effect(Document):
         seeds: Seeds of the arm for which both sides have a value.
         deltas: Arm minus the other for each of `seeds`, in the metric's own unit.
         standing: What may be said: `constant` if all seeds of both sides are equal, so that they say nothing about how
-            much training varies, and `incomplete` if a planned seed is missing.
+            much training varies, `unchanged` if every seed has the same value on both sides, which the change then does
+            not reach, and `incomplete` if a planned seed is missing.
         family: Comparisons that the test is corrected with, or None for an exploratory one. Arms of kind `a-a` and
             `null` are `check`.
         difference: Mean of the deltas with the interval of the paired t test; None without a test.
@@ -152,7 +153,8 @@ def compare(
     there = [(seed, a, b) for seed, a, b in pairs if a is not None and b is not None]
     deltas = [a - b for _, a, b in there]
     constant = len(there) > 1 and all(len({pair[side] for pair in there}) == 1 for side in (1, 2))
-    standing = _standing(len(pairs), len(there), constant)
+    unchanged = len(there) > 1 and not constant and not any(deltas)
+    standing = _standing(len(pairs), len(there), "constant" if constant else "unchanged" if unchanged else None)
     effect = Effect(
         arm=arm, against=against, metric=metric.id, kind=kind, planned=len(pairs), seeds=[seed for seed, _, _ in there],
         deltas=deltas, standing=standing,
@@ -160,7 +162,7 @@ def compare(
     if metric.primary and len(pairs) >= SCREENING:
         of_claims: Family = "primary" if len(pairs) >= VERDICT else "screening"
         effect.family = of_claims if kind in CLAIMED else "check"
-    if standing in ("incomplete", "constant"):
+    if standing in ("incomplete", "constant", "unchanged"):
         return effect
     if items is not None:
         differences, videos = items
@@ -173,11 +175,11 @@ def compare(
     return effect
 
 
-def _standing(planned: int, there: int, constant: bool) -> Standing:
+def _standing(planned: int, there: int, untestable: Standing | None) -> Standing:
     if there < planned or not planned:
         return "incomplete"
-    if constant:
-        return "constant"
+    if untestable is not None:
+        return untestable
     if planned >= SCREENING:
         return "verdict" if planned >= VERDICT else "screening"
     return "no test" if planned > 1 else "checkpoint"

@@ -1,20 +1,22 @@
 """What numbers depend on besides the configuration: code, data, packages and machine. Hashes tell when they change.
 
 Results of different code or data are not compared with each other. For a recipe the code is that of whenwhere, without
-its comments and docstrings, and without the parts that no training reaches. For a command it is the files that its
-words name, and the Python files beside them.
+its comments and docstrings, and without the parts that no training reaches. For a command it is the programs that its
+words name, as files or as modules (`-m train`), and the Python files beside them and in the packages beside them that
+they import. Other files that its words name are data, and so are those that `files` lists in the knobs' file.
 """
 
 import ast
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -43,8 +45,8 @@ def describe_environment(spec: CellSpec, known: Path | None = None) -> CellEnvir
         known: File in which the hash of whenwhere's code is kept, as `code_hash` takes it.
     """
     if spec.kind == "command":
-        programs = [Path(word) for word in spec.command if _is_program(word)]
-        code, data = _hash_programs(programs), hash_files(spec.files)
+        programs = command_programs(spec.command)
+        code, data = _hash_programs(programs), hash_files([*spec.files, *_data_words(spec.command)])
         root = programs[0].parent if programs else Path.cwd()
     else:
         import whenwhere
@@ -170,6 +172,31 @@ def named_files(config: Any) -> list[str]:
     return [config] if (os.sep in config or Path(config).suffix) and os.path.exists(config) else []
 
 
+def command_programs(words: Sequence[str]) -> list[Path]:
+    """The programs of a command: words that name a file of text, and modules that an interpreter runs by `-m`.
+
+    Args:
+        words: The words of the command.
+    """
+    programs = [Path(word) for word in words if _is_program(word)]
+    named = [after for before, after in itertools.pairwise(words) if before == "-m"]
+    return programs + [file for name in named if (file := _module_file(name)) is not None]
+
+
+def _module_file(name: str) -> Path | None:
+    """The file of a module outside the installed packages, whose versions are recorded; None if there is none here.
+
+    It is looked for where an interpreter that is started here looks, and nothing is imported for it.
+    """
+    inside = name.split(".")
+    for folder in (*os.environ.get("PYTHONPATH", "").split(os.pathsep), *sys.path):
+        place = Path(folder or ".").absolute().joinpath(*inside)
+        file = next((f for f in (place.with_name(f"{place.name}.py"), place / "__main__.py") if f.is_file()), None)
+        if file is not None:
+            return None if {"site-packages", "dist-packages"} & set(file.parts) else file
+    return None
+
+
 def _is_program(word: str) -> bool:
     """Whether a word of a command names a file of text, which the interpreter that runs it does not."""
     try:
@@ -179,9 +206,32 @@ def _is_program(word: str) -> bool:
         return False
 
 
+def _data_words(words: Sequence[str]) -> list[str]:
+    """The words of a command that name a file which is neither a program nor the interpreter that runs it."""
+    return [word for word in words if os.path.isfile(word) and not _is_program(word) and not os.access(word, os.X_OK)]
+
+
+def _imported(file: Path) -> set[Path]:
+    """The Python files of the packages beside a Python file that it imports by name."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, RecursionError):
+        return set()
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {one.name for one in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+            names |= {one.name for one in node.names} if not node.module else set()
+    folders = {file.parent / name.partition(".")[0] for name in names if name}
+    return {inner for folder in folders if folder.is_dir() for inner in folder.rglob("*.py")}
+
+
 def _hash_programs(programs: list[Path]) -> str:
-    """Hash of programs and of the Python files beside them, which they may import, without comments and docstrings."""
+    """Hash of programs and of the Python files that they may import, without comments and docstrings."""
     beside = {file for one in programs if one.suffix == ".py" for file in one.parent.glob("*.py")}
+    beside |= {inner for one in beside for inner in _imported(one)}
     texts: list[tuple[str, bytes]] = []
     for file in sorted({*programs, *beside}):
         text = file.read_bytes()

@@ -110,7 +110,8 @@ class StudyEvidence:
             if abs(mean - value) > ROUNDED * max(1.0, abs(value)):
                 raise RecordError(
                     f"{cell.folders[-1] / 'metrics.json'} has {metric.key} = {value:g}, but the mean of its "
-                    f"{len(scores.ids)} items in items.jsonl is {mean:g}; run the cell again"
+                    f"{len(scores.ids)} items in items.jsonl is {mean:g}; remove {cell.folders[-1]} and run the "
+                    "study again"
                 )
         return value
 
@@ -129,10 +130,26 @@ class StudyEvidence:
             self._items[key] = _item_scores(self.cells[key], {m.items for m in self.study.metrics if m.items})
         return self._items[key].get(metric.items)
 
+    def lacking_items(self) -> Counter[str]:
+        """Number of cells that have a metric and not the declared values of its items, by the id of the metric."""
+        return Counter(
+            metric.id
+            for arm in self.study.arms
+            for metric in self.study.metrics
+            for position, seed in enumerate(arm.seeds)
+            if metric.items is not None
+            and (arm.id, seed) in self.cells
+            and metric.key in self.cells[arm.id, seed].metrics
+            and self.items(arm, position, metric) is None
+        )
+
     def differences(
         self, arm: StudyArm, other: StudyArm, metric: StudyMetric
     ) -> tuple[NDArray[np.float64], Sequence[str]] | None:
-        """Differences on single items for each seed, and the items' videos; None if an arm has no items in some seed.
+        """Differences on single items for each seed, and the items' videos.
+
+        None if an arm has no items in some seed, or if different seeds were measured on different items: then there is
+        no table of seeds by items.
 
         Args:
             arm: The arm.
@@ -143,24 +160,24 @@ class StudyEvidence:
             An array of shape (n_seeds, n_items) and n_items videos.
 
         Raises:
-            RecordError: Seeds or arms were measured on different items.
+            RecordError: The two arms were measured on different items with one seed.
         """
-        rows = []
-        first: tuple[str, ItemScores] | None = None
-        for position in range(min(len(arm.seeds), len(other.seeds))):
-            sides = [self.items(one, position, metric) for one in (arm, other)]
-            for one, scores in zip((arm, other), sides, strict=True):
-                if scores is None:
-                    continue
-                name = f"{one.id}, seed {one.seeds[position]},"
-                first = first or (name, scores)
-                if scores.ids != first[1].ids or scores.videos != first[1].videos:
-                    raise RecordError(f"{metric.key}: {_other_items(name, scores, *first)}; measure both on one set")
-            if sides[0] is not None and sides[1] is not None:
-                rows.append(sides[0].values - sides[1].values)
-        if first is None or len(rows) < min(len(arm.seeds), len(other.seeds)):
+        rows, sets = [], set()
+        planned = min(len(arm.seeds), len(other.seeds))
+        for position in range(planned):
+            mine, yours = (self.items(one, position, metric) for one in (arm, other))
+            sets |= {(one.ids, one.videos) for one in (mine, yours) if one is not None}
+            if mine is None or yours is None:
+                continue
+            if (mine.ids, mine.videos) != (yours.ids, yours.videos):
+                names = (f"{one.id}, seed {one.seeds[position]}," for one in (arm, other))
+                said = _other_items(next(names), mine, next(names), yours)
+                raise RecordError(f"{metric.key}: {said}; measure both on one set")
+            rows.append(mine.values - yours.values)
+        if len(rows) < planned or len(sets) != 1:
             return None
-        return np.array(rows), first[1].videos
+        ((_, videos),) = sets
+        return np.array(rows), videos
 
     def _differing_data(self) -> list[str]:
         """Arms that were run on other data than the arm that they are compared with, and seeds of one arm likewise."""
@@ -229,7 +246,10 @@ def _item_scores(cell: Cell, metrics: set[str]) -> dict[str, ItemScores]:
                 continue
             values = found.setdefault(one.metric, {})
             if one.item in values:
-                raise RecordError(f"{file} has two values of {one.metric} for item {one.item!r}; run the cell again")
+                raise RecordError(
+                    f"{file} has two values of {one.metric} for item {one.item!r}; remove {folder} and run "
+                    "the study again"
+                )
             values[one.item] = (one.video, one.value)
     scores = {}
     for metric, values in found.items():

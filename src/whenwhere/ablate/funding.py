@@ -1,7 +1,8 @@
 """Which arms a budget pays for: in the order of the plan, with all seeds, or with fewer where all no longer fit.
 
-An arm is paid for together with the arm that it is compared with, if that is not the baseline: without it the arm would
-say nothing. A stage that several arms share is paid for once.
+The baseline and the arms that check the study itself are paid for first. An arm is paid for together with the arm that
+it is compared with, if that is not the baseline: without it the arm would say nothing. A stage that several arms share
+is paid for once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,8 @@ def fund(
     refused: list[NotRun] = []
     by_id = {arm.id: arm for arm in arms}
     decided: set[str] = set()
-    for arm in arms:
+    # without its checks a study cannot tell chance from an effect, so that they come before the plan
+    for arm in sorted(arms, key=lambda one: {"baseline": 0, "a-a": 1, "null": 1}.get(one.kind, 2)):
         needed = _with_needed(arm, by_id)
         lacking = next((one for one in needed[1:] if not one.funded), None)
         if lacking is not None:

@@ -103,8 +103,8 @@ class MetricDefinition(Document):
     Attributes:
         id: Name of the metric, unique in the file.
         key: Its key in the cell's metrics: `<evaluator>/<metric>` for recipes.
-        aliases: Words of plans that mean this metric and no other.
-        dataset: Words for what it is measured on.
+        aliases: Words of plans that mean this metric and no other; the first one stands in tables.
+        dataset: Words for what it is measured on, which reports repeat.
         higher: Whether higher is better.
         unit: Unit for tables, such as s; `%` for shares between 0 and 1, which tables show times 100.
         items: Key of its values of single items in items.jsonl; None if there are none.
@@ -122,6 +122,11 @@ class MetricDefinition(Document):
     items: str | None = None
     primary: bool = False
     margin: float | None = None
+
+    @property
+    def heading(self) -> str:
+        """What it is called in tables. The words of a plan may name a data set on which it is not measured."""
+        return self.aliases[0] if self.aliases else self.id
 
 
 class EarlierStage(Document):

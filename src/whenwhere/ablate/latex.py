@@ -177,6 +177,7 @@ def _latex(found: AblationReport, metrics: Sequence[StudyMetric], title: str, co
             if arm.against not in (None, found.arms[0].id)
         ]
         notes += [("", f"not run: {one.name}. {one.reason}") for one in found.not_run]
+    notes += [("", metric.measured) for metric in metrics if metric.measured]
     if found.mixed:
         caption += f" Mixed: {'; '.join(found.mixed)}."
     return latex_table(columns, rows, caption, notes)

@@ -190,9 +190,11 @@ def report(
         resamples: Number of resamples of the descriptive bootstraps.
 
     Raises:
-        RecordError: A file of a cell cannot be read, code or data changed between cells, arms were measured on
-            different items, or a metric is not the mean of its items.
+        RecordError: There is no such folder, a file of a cell cannot be read, code or data changed between cells, arms
+            were measured on different items, or a metric is not the mean of its items.
     """
+    if not Path(out).is_dir():
+        raise RecordError(f"there is no folder {out}: name the one that `whenwhere ablate run` was given by --out")
     evidence = StudyEvidence(study, out, allow_mixed)
     funded = [arm for arm in study.arms if arm.funded]
     effects = []
@@ -218,7 +220,7 @@ def report(
         detectable=study.detectable,
         budget=study.budget,
         mixed=evidence.mixed,
-        remarks=_remarks(study, arms, effects, machines, evidence.versions),
+        remarks=_remarks(study, arms, effects, machines, evidence.versions, evidence.lacking_items()),
         machines=machines,
         resamples=resamples,
     )
@@ -295,11 +297,12 @@ def _remarks(
     effects: Sequence[Effect],
     machines: Sequence[str],
     versions: Mapping[str, Sequence[str]],
+    lacking_items: Mapping[str, int],
 ) -> list[str]:
     """What must be known to read the whole report, as sentences."""
     headings = {metric.id: metric.heading for metric in study.metrics}
     labels = {arm.id: arm.label for arm in arms}
-    found = []
+    found = [metric.measured for metric in study.metrics if metric.measured]
     for arm in arms:
         for metric in study.metrics:
             lacking = [s for s in arm.seeds if s not in arm.missing and s not in arm.values[metric.id].by_seed]
@@ -321,7 +324,7 @@ def _remarks(
             )
         if effect.standing == "constant":
             constant.setdefault(heading, []).append(name)
-        elif effect.kind in CLAIMED and effect.tested and not any(effect.deltas):
+        elif effect.kind in CLAIMED and effect.standing == "unchanged":
             other = labels.get(effect.against, effect.against)
             found.append(f"With every seed {name} has exactly the {heading} of {other}: the change does not reach it.")
     for heading, names in constant.items():
@@ -332,6 +335,13 @@ def _remarks(
     without = [metric.heading for metric in study.metrics if metric.items is None and metric.key not in COSTS]
     if without:
         found.append(f"There are no values of single items of {', '.join(without)}, so these cannot be recomputed.")
+    for metric in study.metrics:
+        if metric.items is not None and (n := lacking_items[metric.id]):
+            cells = "1 cell has" if n == 1 else f"{n} cells have"
+            found.append(
+                f"{cells} no values of single items of {metric.heading} ({metric.items} in items.jsonl), which there "
+                "cannot be recomputed."
+            )
     if len(machines) > 1:
         found.append(f"Cells were run on {len(machines)} kinds of machines, so their times cannot be compared.")
     for name, several in versions.items():

@@ -21,10 +21,12 @@ from statistics import mean
 from typing import Any
 
 from whenwhere.ablate.cells import (
+    AGAIN,
     CellSpec,
     CellStatus,
     State,
     read_env,
+    read_metrics,
     read_status,
     write_document,
 )
@@ -191,13 +193,14 @@ def _fingerprints(out: Path, planned: PlannedCells) -> dict[str, str]:
 
 
 def _set_damaged_aside(out: Path, planned: PlannedCells, callback: RunCallback) -> None:
-    """Rename status files that cannot be read, so that their cells are run again."""
+    """Rename the status of cells whose status or metrics cannot be read, so that these are run again."""
     for name in planned.specs:
+        folder = out / "cells" / name
         try:
-            read_status(out / "cells" / name)
+            if read_status(folder).state == "done":
+                read_metrics(folder / "metrics.json", AGAIN)
         except RecordError as e:
-            file = out / "cells" / name / "status.json"
-            shutil.move(file, file.with_suffix(".damaged"))
+            shutil.move(folder / "status.json", folder / "status.damaged")
             callback.on_message(f"{e}: it is run again")
 
 

@@ -246,6 +246,8 @@ def _command_stage(study: Study, overrides: Mapping[str, Any]) -> ArmStage:
 def command_words(command: str, folder: str | os.PathLike[str]) -> list[str]:
     """Split a command into words; those that name a file in the folder of the knobs are made absolute.
 
+    `{here}` in a word becomes that folder: the command itself runs in the folder of its cell.
+
     Args:
         command: The command, as a shell would read it.
         folder: Folder of the knobs' file.
@@ -260,7 +262,11 @@ def command_words(command: str, folder: str | os.PathLike[str]) -> list[str]:
     if not any("{overrides}" in word for word in words):
         raise SettingError(f"the command {command!r} has no {{overrides}}: write where the changed values go")
     # a word may be a whole program, longer than the name of any file: os.path answers where Path would raise
-    return [str((Path(folder) / word).resolve()) if os.path.isfile(Path(folder) / word) else word for word in words]
+    here = Path(folder).resolve()
+    return [
+        str((here / word).resolve()) if os.path.isfile(here / word) else word.replace("{here}", str(here))
+        for word in words
+    ]
 
 
 def fill_command(

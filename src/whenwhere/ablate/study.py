@@ -123,6 +123,8 @@ class StudyMetric(Document):
             none.
         primary: Whether the metric belongs to the family that is tested and corrected together.
         margin: Largest loss, in the metric's own unit, that counts as not worse; None tests no non-inferiority.
+        dataset: Words for what it is measured on; "" if nothing is known.
+        asked: What the plan calls it.
     """
 
     id: str
@@ -133,6 +135,18 @@ class StudyMetric(Document):
     items: str | None = None
     primary: bool = False
     margin: float | None = Field(default=None, gt=0)
+    dataset: str = ""
+    asked: list[str] = Field(default_factory=list)
+
+    @property
+    def measured(self) -> str:
+        """A sentence about what it is measured on and what the plan calls it; "" if there is nothing to say."""
+        others = [one for one in self.asked if one.casefold() not in (self.heading.casefold(), self.id.casefold())]
+        said = f"{self.heading} is measured on {self.dataset}" if self.dataset else ""
+        if others:
+            named = f"is what the plan calls {' and '.join(f'“{one}”' for one in others)}"
+            said = f"{said}, and {named}" if said else f"{self.heading} {named}"
+        return f"{said}." if said else ""
 
 
 class NotRun(Document):
@@ -214,8 +228,8 @@ class Study(Document):
         recipe: Name or path of the recipe; None if arms are runs of `command`.
         preset: Preset of the recipe, or None.
         before: Trainings that come before that of the recipe.
-        command: Command of a user's own program, with {overrides}; {seed}, {out} and {cell} are filled in too. None
-            for a recipe.
+        command: Command of a user's own program, with {overrides}; {seed}, {out}, {cell} and {here} are filled in
+            too. None for a recipe.
         folder: Folder by which words of the command that name a file are made absolute: that of the knobs' file.
         override: How one override is written in the command.
         metrics_file: File with the metrics that the command writes, relative to the folder in which it runs.

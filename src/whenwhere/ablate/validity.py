@@ -72,10 +72,18 @@ def check_values(arm: Arm, knobs: Knobs, frame: Study) -> None:
                 raise SettingError(f"{key} is {value:g} and must be {between}")
 
 
+def own_keys(knob: Knob) -> set[str]:
+    """Keys that a knob turns: its own and those of its options.
+
+    Args:
+        knob: The knob.
+    """
+    return {knob.key or knob.id, *(key for option in knob.options.values() for key in option)}
+
+
 def _keys_of(knob: Knob) -> set[str]:
     """Keys that the options, controls and entailed settings of a knob set."""
-    keys = {key for option in knob.options.values() for key in option} | set(knob.entails)
-    return keys | {key for control in knob.controls for key in control.set}
+    return own_keys(knob) | set(knob.entails) | {key for control in knob.controls for key in control.set}
 
 
 def _check_type(knob: Knob, value: Any) -> None:

@@ -76,6 +76,8 @@ def finding(effect: Effect) -> str:
         return f"{n}/{effect.planned} seeds"
     if effect.standing == "constant":
         return "not tested: the same with every seed"
+    if effect.standing == "unchanged":
+        return "not tested: no seed differs"
     if effect.standing in ("no test", "checkpoint"):
         return f"no test ({n} seed{'' if n == 1 else 's'})"
     if not effect.verdict:
