@@ -2,7 +2,8 @@
 
     python benchmarks/encoder_grounding.py encoders/mine [MODEL ...] [--clips 200]
 
-A MODEL is anything that `--model` takes; a folder alone means `encoder:` and the folder. Each clip of the corpus
+A MODEL is anything that `--model` takes; a folder alone means `encoder:` and the folder, whose boxes come from patches;
+`encoder-groups:` and the folder takes them from its groups. Rows of models that are not asked are kept. Each clip of the corpus
 `actions` (split heldout, 16 s at two frames a second) has four actions with pauses between them; the first is asked for
 by its caption, "the red circle grows". Writes results/encoder_grounding.{json,md}.
 
@@ -100,16 +101,18 @@ def main() -> None:
     for model, each in found.items():
         values = np.array(each) * 100
         half = 1.96 * values.std(0, ddof=1) / len(values) ** 0.5
-        rows.append(
-            {"model": Path(model).name, "clips": len(values), "mean": values.mean(0).tolist(), "half": half.tolist()}
-        )
+        name = Path(model).name + (", by groups" if model.startswith("encoder-groups:") else "")
+        rows.append({"model": name, "clips": len(values), "mean": values.mean(0).tolist(), "half": half.tolist()})
+    file = HERE / "results" / "encoder_grounding.json"
+    before = json.loads(file.read_text("utf-8")) if file.is_file() else []
+    rows += [row for row in before if row["model"] not in {one["model"] for one in rows}]
     lines = [f"| model | {' | '.join(MEASURES)} |", "|---|" + "---|" * len(MEASURES)]
     for row in rows:
         cells = [f"{m:.1f} ± {h:.1f}" for m, h in zip(row["mean"], row["half"], strict=True)]
         lines.append(f"| {row['model']} | {' | '.join(cells)} |")
     table = "\n".join(lines)
     print(table)
-    write_text(HERE / "results" / "encoder_grounding.json", json.dumps(rows, indent=1) + "\n")
+    write_text(file, json.dumps(rows, indent=1) + "\n")
     write_text(HERE / "results" / "encoder_grounding.md", f"# Zero-shot grounding, {asked.clips} clips\n\n{table}\n")
 
 

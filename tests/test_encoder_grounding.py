@@ -200,8 +200,16 @@ def test_heat_is_that_of_a_group_which_holds_something() -> None:
     shares[0, 1, 0, 0], shares[0, 2, 0, 1] = 1, 1  # the first group, most like the text, holds nothing
     groups = unit(np.array([[[1, 0, 0.1], [0.6, 0, 1], [0, 1, 1]]]))
     found = ClipEmbeddings(groups[:, 0], groups[:, :1], None, groups, shares)
-    heat = heat_maps(found, np.array([1, 0, 0], np.float32), np.array([[0, 0, 1]], np.float32))
-    assert heat is not None and heat[0, 0].tolist() == [[1, 1], [0, 0]]
+    text, generic = np.array([1, 0, 0], np.float32), np.array([[0, 0, 1]], np.float32)
+    for groups in (True, False):  # there are no patches to go by
+        heat = heat_maps(found, text, generic, groups)
+        assert heat is not None and heat[0, 0].tolist() == [[1, 1], [0, 0]]
+    patches = np.zeros((1, 1, 2, 2, 3), np.float32)
+    patches[0, 0, 1, 1] = text
+    both = replace(found, patches=patches)
+    warm = [heat_maps(both, text, generic, groups) for groups in (False, True)]
+    assert warm[0] is not None and warm[0][0, 0].tolist() == [[0, 0], [0, 1]]
+    assert warm[1] is not None and warm[1][0, 0].tolist() == [[1, 1], [0, 0]]
 
 
 def test_times_without_a_box_are_counted(moving_clip: Path) -> None:

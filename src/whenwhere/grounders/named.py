@@ -63,10 +63,10 @@ def _motion(parts: GrounderParts) -> Grounder:
     return MotionGrounder(parts.cache, progress=parts.progress)
 
 
-def _encoder(parts: GrounderParts) -> Grounder:
+def _encoder(parts: GrounderParts, groups: bool = False) -> Grounder:
     from whenwhere.grounders.encoder.grounder import EncoderGrounder, shared_encoder
 
-    return EncoderGrounder(partial(shared_encoder, parts.checkpoint, parts.device), parts.progress)
+    return EncoderGrounder(partial(shared_encoder, parts.checkpoint, parts.device), parts.progress, groups=groups)
 
 
 def _objects(parts: GrounderParts) -> Grounder:
@@ -91,6 +91,8 @@ GROUNDERS: dict[str, GrounderKind] = {
     "motion": GrounderKind(_motion, reads=True),
     "objects": GrounderKind(_objects, check=_check_objects, default="ssd", reads=True),
     "encoder": GrounderKind(_encoder, check=_check_encoder),
+    # boxes from the groups of an encoder that was trained with them
+    "encoder-groups": GrounderKind(partial(_encoder, groups=True), check=_check_encoder),
 }
 
 

@@ -73,6 +73,7 @@ class EncoderGrounder:
         open_encoder: Opens the encoder when it is first needed.
         progress: Called with the share of the video that was looked at, 0-1.
         generic: Texts that say nothing about a video, with which sentences are compared.
+        groups: Whether boxes come from the encoder's groups, if it has any, and not from its patches.
     """
 
     name = "encoder"
@@ -82,8 +83,9 @@ class EncoderGrounder:
         open_encoder: Callable[[], Encoder],
         progress: Callable[[float], None] | None = None,
         generic: tuple[str, ...] = GENERIC,
+        groups: bool = False,
     ) -> None:
-        self._open, self.progress, self.generic = open_encoder, progress, generic
+        self._open, self.progress, self.generic, self.groups = open_encoder, progress, generic, groups
         self._videos: OrderedDict[tuple[str, float, float, float], EmbeddedVideo] = OrderedDict()
 
     @cached_property
@@ -168,7 +170,7 @@ class EncoderGrounder:
             part = times[k : k + _TOGETHER]
             images = read_squeezed(info, part, encoder.image_size)
             clips, steps = _clips(images, encoder.frames, encoder.frames)
-            heat = heat_maps(encoder.embed_clips(clips), thing, self._empty)
+            heat = heat_maps(encoder.embed_clips(clips), thing, self._empty, self.groups)
             if heat is None:
                 result.warnings.append(
                     f"{encoder.name} embeds neither patches nor groups, so the answer has times but no boxes"

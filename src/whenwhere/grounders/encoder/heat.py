@@ -8,23 +8,24 @@ from whenwhere.models.encoders.encoder import ClipEmbeddings
 
 
 def heat_maps(
-    found: ClipEmbeddings, text: NDArray[np.float32], generic: NDArray[np.float32]
+    found: ClipEmbeddings, text: NDArray[np.float32], generic: NDArray[np.float32], groups: bool = False
 ) -> NDArray[np.float64] | None:
     """How much each patch looks like a text.
 
-    With group tokens, the heat of a patch is its share in the group that is most like the text, among the groups that
-    hold any patch of the clip. Without them, it is the patch's own cosine with the text, minus its largest cosine with
-    a text that says nothing.
+    The heat of a patch is its cosine with the text, minus its largest cosine with a text that says nothing. By groups
+    it is its share in the group that is most like the text, among the groups that hold any patch of the clip: only an
+    encoder whose groups were trained to fit nouns has such groups.
 
     Args:
         found: Embeddings of B clips of T' time steps.
         text: Embedding of the text, shape (D,).
         generic: Embeddings of texts that say nothing, shape (K, D).
+        groups: Whether to go by groups. An encoder that embeds no patches goes by its groups all the same.
 
     Returns:
         Heat, shape (B, T', h, w); None if the encoder embeds neither groups nor patches.
     """
-    if found.groups is not None and found.assignments is not None:
+    if (groups or found.patches is None) and found.groups is not None and found.assignments is not None:
         like = found.groups @ text - (found.groups @ generic.T).max(-1)
         like[found.assignments.sum((2, 3, 4)) <= 0] = -np.inf
         return found.assignments[np.arange(len(like)), like.argmax(1)].astype(float)
