@@ -3,9 +3,9 @@
     python benchmarks/encoder_grounding.py encoders/mine [MODEL ...] [--clips 200]
 
 A MODEL is anything that `--model` takes; a folder alone means `encoder:` and the folder, whose boxes come from patches;
-`encoder-groups:` and the folder takes them from its groups. Rows of models that are not asked are kept. Each clip of the corpus
-`actions` (split heldout, 16 s at two frames a second) has four actions with pauses between them; the first is asked for
-by its caption, "the red circle grows". Writes results/encoder_grounding.{json,md}.
+`encoder-groups:` and the folder takes them from its groups. Each clip of the corpus `actions` (split heldout, 16 s at
+two frames a second) has four actions with pauses between them; the first is asked for by its caption, "the red circle
+grows". Writes results/encoder_grounding.{json,md}; rows of models that are not asked are kept.
 
 Measures, in percent: t_IoU and v_IoU of the answers, unsure ones counting zero; the share of answers; recall of the
 first five ranked windows at t_IoU .5; and v_IoU when the time is given. Constants: the whole clip, and a box of half

@@ -33,6 +33,8 @@ from whenwhere.store import write_text
 RESULTS = Path(__file__).parent / "results"
 #: Fewest seeds that a test is made with.
 SEEDS = 5
+#: What the row of the encoder before training is called.
+BEFORE = "before"
 
 MODEL = """
 [encoder]
@@ -120,6 +122,8 @@ metric = "mAP"
 data = { corpus = "actions", world = { split = "heldout" }, count = 60 }
 train = { corpus = "actions", first_seed = 5_000_000, count = 120 }
 """
+#: Accuracy of questions by a head that sees no video, which is the number to beat, and what the video adds to it.
+BLIND, SIGHT = "qa/question-only-accuracy", "qa/accuracy beyond that without the video"
 #: Clips with fewer shapes than the corpora have, from which encoders of this size learn in this many updates.
 FEW = "world = { objects = [3, 6] }"
 GROUPS = "group_tokens = 8\ngroup_layers = [6, 9, 12]"
@@ -164,6 +168,8 @@ class Experiment:
         against: Arm that each other arm is compared with; those not named are not tested.
         start: Preset of the recipe tiny-stills that the arms begin with.
         also: Further comparisons, exploratory: arm, its metric, the other arm and its metric.
+        interactions: Differences of differences in the primary metric, exploratory: arm, its base, another arm and its
+            base.
     """
 
     title: str
@@ -174,6 +180,7 @@ class Experiment:
     against: Mapping[str, str]
     start: str | None = None
     also: Sequence[tuple[str, str, str, str]] = ()
+    interactions: Sequence[tuple[str, str, str, str]] = ()
 
 
 def _losses(nouns: float, time: float, paste: bool = True, more: str = "") -> Arm:
@@ -227,7 +234,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         RETRIEVAL + POINTING + QUESTIONS + RECOGNITION,
         {
             "R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "R@10": "retrieval/t2v-R@10",
-            "pairs told apart": "retrieval/pair-both", "QA": "qa/accuracy", "recognition": "recognition/top-1",
+            "pairs told apart": "retrieval/pair-both", "QA": "qa/accuracy", "QA, no video": BLIND,
+            "recognition": "recognition/top-1",
             "noun·patch": "pointing/patch-pointing", "noun·group": "pointing/group-pointing",
         },
         "pointing/patch-pointing",
@@ -259,6 +267,10 @@ EXPERIMENTS: dict[str, Experiment] = {
             (f"time, {corpus}", "localization/mAP", f"blended, {corpus}", "localization/mAP")
             for corpus in ("homogeneous", "varied")
         ],
+        interactions=[
+            (f"{arm}, homogeneous", f"{base}, homogeneous", f"{arm}, varied", f"{base}, varied")
+            for arm, base in (("blended", "unblended"), ("time", "blended"))
+        ],
     ),
     "masking": Experiment(
         "ViCLIP's masking, at equal samples and (=) at the FLOPs of no masking",
@@ -278,7 +290,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         {name: _scale(name) for name in ("coarse", "fine", "fused", "truth")} | SWEPT,
         (RETRIEVAL + QUESTIONS).replace(', objects = [3, 6]', "").replace("world = { objects = [3, 6] }, ", "")
         .replace('"pairs"', '"scales"'),
-        {"R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "QA": "qa/accuracy",
+        {"R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "QA": "qa/accuracy", "QA, no video": BLIND,
          "colour": "qa/accuracy/middle-colour", "relation": "qa/accuracy/middle-relation",
          "what happens": "qa/accuracy/event-what", "what first": "qa/accuracy/event-first",
          "colour of the actor": "qa/accuracy/both-colour-of-the-actor",
@@ -288,8 +300,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         start="class",
         also=[
             (arm, key, base, key)
-            for key in ("qa/accuracy", "retrieval/t2v-R@5")
-            for arm, base in [*BESIDE.items(), *((name, name.split(",")[0]) for name in SWEPT)]
+            for key in (SIGHT, "qa/accuracy", "retrieval/t2v-R@5")
+            for arm, base in [
+                ("fine", "coarse"), ("fused", "coarse"), *BESIDE.items(),
+                *((name, name.split(",")[0]) for name in SWEPT),
+            ]
         ],
     ),
     "corpora": Experiment(
@@ -349,7 +364,22 @@ def clips_of(arm: Arm, first_seed: int, cache: Path) -> str:
     return "\n".join(f"[[data.mix]]\n{table}" for table in tables)
 
 
-def run_cell(name: str, arm: str, seed: int, updates: int, stills: int, split: str, out: Path) -> dict[str, Any]:
+def measure_start(name: str, stills: int, out: Path) -> dict[str, Any]:
+    """The numbers of the encoder that the arms of an experiment begin with, on held-out clips.
+
+    Args:
+        name: Name of the experiment.
+        stills: Updates of the start, 0 for the recipe's.
+        out: Folder of all runs.
+    """
+    found = run_cell(name, next(iter(EXPERIMENTS[name].arms)), 0, 2, stills, "heldout", out, at_start=True)
+    before = {key: value for key, value in found.items() if key.startswith("before/")}
+    return {"experiment": name, "arm": BEFORE, "seed": 0, **before}
+
+
+def run_cell(
+    name: str, arm: str, seed: int, updates: int, stills: int, split: str, out: Path, at_start: bool = False
+) -> dict[str, Any]:
     """Trains one arm with one seed, and returns its numbers.
 
     Args:
@@ -358,15 +388,17 @@ def run_cell(name: str, arm: str, seed: int, updates: int, stills: int, split: s
         seed: Seed of the run and of its clips.
         updates: Updates of an arm at equal samples.
         stills: Updates of the start, 0 for the recipe's.
-        split: Split of the clips that are measured. On `val` the start is measured too.
+        split: Split of the clips that are measured.
         out: Folder of all runs.
+        at_start: Whether the encoder is measured before training, too; on `val` it always is.
     """
     import whenwhere
     from whenwhere.training.recipe import load
 
     experiment, own = EXPERIMENTS[name], EXPERIMENTS[name].arms[arm]
     start = start_folder(experiment.start, out, stills)
-    slug = "".join(c if c.isalnum() else "-" for c in f"{name} {arm}") + ("-val" if split == "val" else "")
+    slug = "".join(c if c.isalnum() else "-" for c in f"{name} {arm}")
+    slug += ("-val" if split == "val" else "") + (f"-{BEFORE}" if at_start else "")
     file = out / f"{slug}.toml"
     text = MODEL.format(
         start=start,
@@ -377,7 +409,9 @@ def run_cell(name: str, arm: str, seed: int, updates: int, stills: int, split: s
     )
     evaluators = experiment.evaluators
     if split == "val":
-        evaluators = evaluators.replace('"heldout"', '"val"').replace("at_start = false", "at_start = true")
+        evaluators = evaluators.replace('"heldout"', '"val"')
+    if split == "val" or at_start:
+        evaluators = evaluators.replace("at_start = false", "at_start = true")
     write_text(file, f"# {experiment.title}\n" + text + evaluators)
     steps = max(round(updates * own.factor), 2)
     changes = [f"max_steps={steps}", f"train.seed={seed}"]
@@ -402,13 +436,17 @@ def table(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
         rows: All cells.
     """
     one = EXPERIMENTS[name]
-    own = [row for row in rows if row["experiment"] == name]
+    own = [dict(row) for row in rows if row["experiment"] == name]
+    for row in own:
+        if BLIND in row:
+            row[SIGHT] = row["qa/accuracy"] - row[BLIND]
     lines = [f"### {one.title}", ""]
     lines.append("| arm | seeds | FLOPs | s an update | " + " | ".join(one.measures) + " |")
     lines.append("| --- " * (4 + len(one.measures)) + "|")
     first = next((row for row in own if f"before/{one.primary}" in row), None)
     if first is not None:
-        values = [f"{100 * first[f'before/{key}']:.1f}" for key in one.measures.values()]
+        before = [first.get(f"before/{key}") for key in one.measures.values()]
+        values = ["–" if value is None else f"{100 * value:.1f}" for value in before]
         lines.append("| before | | | | " + " | ".join(values) + " |")
     for arm in one.arms:
         cells = [row for row in own if row["arm"] == arm]
@@ -447,6 +485,16 @@ def _tests(one: Experiment, rows: Sequence[Mapping[str, Any]]) -> list[str]:
             names = key if key == other else f"{key} against {other}"
             values = f"{found.mean:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
             lines.append(f"- {arm} against {base}, {names}, exploratory: {values}")
+    for names in one.interactions:
+        each = [by_arm[name] for name in names]
+        if len(seeds := sorted(set.intersection(*(set(values) for values in each)))) >= SEEDS:
+            a, b, c, d = (np.array([values[s] for s in seeds]) for values in each)
+            found = paired_t((100 * ((a - b) - (c - d))).tolist())
+            values = f"{found.difference.mean:+.1f} ({found.difference.low:+.1f} to {found.difference.high:+.1f})"
+            lines.append(
+                f"- ({names[0]} against {names[1]}) against ({names[2]} against {names[3]}), {one.primary}, "
+                f"exploratory: {values}, p {found.p_value:.3f}"
+            )
     if missing:
         lines.append(f"- No test, too few seeds: {'; '.join(missing)}.")
     return lines
@@ -470,6 +518,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("heldout", "val"), default="heldout")
     parser.add_argument("--out", type=Path, default=Path("build/pretraining"))
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--before", action="store_true", help="measure the encoders that the arms begin with")
     parser.add_argument("--merge", type=Path, action="append", default=[], help="file whose cells are added")
     options = parser.parse_args()
     stem = "pretraining" if options.split == "heldout" else "pretraining_pilot"
@@ -481,6 +530,10 @@ def main() -> None:
         rows += [row for row in more if (row["experiment"], row["arm"], row["seed"]) not in there]
         _write(options.results / stem, rows)
     done = {(row["experiment"], row["arm"], row["seed"]) for row in rows}
+    for name in (options.experiment or EXPERIMENTS) if options.before else ():
+        if (name, BEFORE, 0) not in done:
+            rows.append(measure_start(name, options.stills, options.out))
+            _write(options.results / stem, rows)
     for seed in range(options.seeds):
         for name in options.experiment or EXPERIMENTS:
             for arm in EXPERIMENTS[name].arms:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from whenwhere.errors import WhenwhereError
+from whenwhere.errors import SettingError, WhenwhereError
 from whenwhere.models.encoders.flops import kept_tokens
 from whenwhere.training.epochs import in_updates
 from whenwhere.training.machine import Machine
@@ -41,7 +41,10 @@ def estimate_pretraining(recipe: Recipe, tell: Callable[[str], None], machine: M
 
     Returns:
         Numbers and sentences by name: parameters, updates, clips, FLOPs, a line for each phase, and the memory. Why
-        some of them are not known is a sentence under `unknown`.
+        some of them are not known is a sentence under `unknown`, for example that a checkpoint is not here.
+
+    Raises:
+        SettingError: The settings do not fit the checkpoint that training begins with.
     """
     import torch
 
@@ -53,6 +56,8 @@ def estimate_pretraining(recipe: Recipe, tell: Callable[[str], None], machine: M
         # new weights are made without memory, while a checkpoint must be read to know its sizes
         with torch.device("meta") if recipe.encoder.checkpoint == NEW else nullcontext():
             model = start_model(recipe.encoder, recipe.text, recipe.objective, words=("word",)).model
+    except SettingError:
+        raise
     except WhenwhereError as e:
         return {"unknown": str(e)}
     weights = list(model.parameters())
