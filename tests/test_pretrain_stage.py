@@ -236,6 +236,17 @@ def test_wise_ft(tmp_path: Path) -> None:
     found = wise_ft(first.folder / "checkpoint", f"{second.folder}@3", 0.25).state_dict()
     assert all(torch.allclose(found[name], weight, atol=1e-6) for name, weight in merged.items())
     assert VideoTextModel.load(second.folder / "merged").config.video.group_tokens == 4
+    # folders of runs will do, and the start may have shorter tubelets
+    found = wise_ft(first.folder, second.folder, 0.25).state_dict()
+    assert all(torch.allclose(weight, merged[name]) for name, weight in found.items())
+    single = train(tmp_path / "single", "max_steps=2", *CONTRAST, "tubelet=1", "group_tokens=0", "group_layers=[]")
+    begun = again.replace("wise_ft = 0.25\n", "").replace(str(first.folder), str(single.folder)) + "tubelet = 2\n"
+    longer = train(tmp_path / "longer", "max_steps=2", text=begun)
+    half = wise_ft(single.folder, longer.folder, 0.5).state_dict()["video.patch.weight"]
+    inflated = (
+        weights(single.checkpoint)["video.patch.weight"].unflatten(1, (3, 1, -1)).repeat(1, 1, 2, 1).flatten(1) / 2
+    )
+    assert torch.allclose(half, (weights(longer.checkpoint)["video.patch.weight"] + inflated) / 2, atol=1e-6)
     with pytest.raises(SettingError, match="was trained from new encoders: WiSE-FT needs a pre-trained model"):
         wise_ft(second.folder / "checkpoint", first.folder / "checkpoint")
     with pytest.raises(SettingError, match="share of the trained weights is from 0 to 1, not 2"):

@@ -40,7 +40,7 @@ def open_encoder(name: str, device: str | None = None) -> Encoder:
         return TrainedEncoder(name, open_viclip(name), device)
     folder = Path(resolve_run(name)).expanduser()
     if folder.is_dir():
-        folder = _of_run(folder)
+        folder = encoder_folder(folder)
         if is_encoder(folder):
             from whenwhere.models.encoders.model import VideoTextModel
 
@@ -74,7 +74,7 @@ def check_encoder(name: str) -> None:
         return
     folder = Path(resolve_run(name)).expanduser()
     if folder.is_dir():
-        _of_run(folder)
+        encoder_folder(folder)
     elif name.startswith((".", "/", "~")):
         raise SettingError(f"there is no folder {name!r} with an encoder in it: correct the path")
 
@@ -84,7 +84,7 @@ def _is_weights_file(name: str) -> bool:
     return name.endswith(WEIGHT_SUFFIXES) and Path(name).expanduser().is_file()
 
 
-def _of_run(folder: Path) -> Path:
+def encoder_folder(folder: Path) -> Path:
     """The result inside the folder of a finished training run; any other folder as it is."""
     if (folder / "recipe.json").is_file() and not (folder / "config.json").is_file():
         if not (folder / RESULT).is_dir():

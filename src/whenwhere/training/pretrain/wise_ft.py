@@ -7,14 +7,16 @@ that training began with has none, and averaging them with zeros would halve the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whenwhere.errors import ModelError, SettingError
+from whenwhere.models.encoders.resolve import encoder_folder
 from whenwhere.models.runs import resolve_run
 from whenwhere.models.trained import FILE
 from whenwhere.readers import read_json
-from whenwhere.training.pretrain.settings import NEW
+from whenwhere.training.pretrain.settings import NEW, PretrainEncoderSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,14 +25,17 @@ if TYPE_CHECKING:
 
 #: Part of the names of weights that are not averaged: they are the trained ones.
 LEFT_OUT = "temporal_positions"
+#: Sizes that training does not change.
+_FIXED = set(PretrainEncoderSettings.FIXED)
 
 
 def wise_ft(start: str | Path, trained: str | Path, share: float = 0.5) -> VideoTextModel:
     """Averages two saved models.
 
     Args:
-        start: Folder of the model that training began with, as `VideoTextModel.save` wrote it, or RUN@STEP.
-        trained: Folder of the trained model, or RUN@STEP.
+        start: The checkpoint that training began with, by a name as in [encoder] checkpoint. It may have other
+            frames, tubelets, pictures or groups than the trained model; it is brought to those, as training did.
+        trained: Folder of the trained model, RUN, or RUN@STEP.
         share: Share of the trained weights, 0-1.
 
     Returns:
@@ -40,19 +45,26 @@ def wise_ft(start: str | Path, trained: str | Path, share: float = 0.5) -> Video
         ModelError: A model cannot be read, or their weights differ in shape.
         SettingError: The share is out of range, or the trained model began from nothing.
     """
+    from whenwhere.models.encoders.conversion import open_model
     from whenwhere.models.encoders.model import VideoTextModel
+    from whenwhere.training.pretrain.start import changed
 
     if not 0 <= share <= 1:
         raise SettingError(f"the share of the trained weights is from 0 to 1, not {share:g}")
-    folder = Path(resolve_run(str(trained)))
+    folder = encoder_folder(Path(resolve_run(str(trained))).expanduser())
     about = read_json(folder / FILE) if (folder / FILE).is_file() else {}
     if isinstance(about, dict) and about.get("start") == NEW:
         raise SettingError(
             f"{trained} was trained from new encoders: WiSE-FT needs a pre-trained model that training began with"
         )
-    first = VideoTextModel.load(resolve_run(str(start)))
     model = VideoTextModel.load(folder)
-    model.load_state_dict(averaged(first.state_dict(), model.state_dict(), share))
+    sizes = asdict(model.config.video)
+    first, new = changed(
+        open_model(str(start)),
+        {f.name: sizes[f.name] for f in fields(PretrainEncoderSettings) if f.name in sizes.keys() - _FIXED},
+    )
+    before = {name: weight for name, weight in first.state_dict().items() if name not in new}
+    model.load_state_dict(averaged(before, model.state_dict(), share))
     return model
 
 
