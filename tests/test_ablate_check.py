@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ablation_studies import InlineExecutor, bindings, program
+from commands import run as run_command
 
 from whenwhere.ablate import executors
 from whenwhere.ablate.binding import Arm
@@ -269,3 +270,14 @@ def test_the_smallest_effect_is_known_before_the_run(tmp_path: Path) -> None:
     (measured,) = detectable_effects(small, {}, tmp_path / "out")
     assert measured.sd_source == "cells" and 0 < measured.sd < 0.01
     assert Arm(id="a", label="a", kind="arm").against == ""
+
+
+def test_noise_that_hides_every_difference_is_said_in_words(tmp_path: Path) -> None:
+    made = check(bindings(("size", [{"size": 4}])), knobs=knobs(tmp_path), seeds=2, noise={"acc": 0.5})
+    assert any("with 2 seeds no difference can be found; plan more seeds" in line for line in summarize(made))
+
+
+def test_a_study_that_may_have_been_edited_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text("edited")
+    found = run_command("ablate", "check", tmp_path / "no.toml", "--out", tmp_path / "study.json", status=2)
+    assert "exists and may have been edited" in found.stderr and (tmp_path / "study.json").read_text() == "edited"

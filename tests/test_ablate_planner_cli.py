@@ -37,8 +37,8 @@ def test_a_paper_is_planned_judged_and_both_are_files(tmp_path: Path) -> None:
     paper.write_text("# Groups\n\nWe group.\n")
     plan = tmp_path / "plan.json"
     with ChatServer(planned) as planner, ChatServer(same_name) as judge:
-        for _ in range(2):
-            status, said, notes = run("plan", paper, "--model", planner.url, "--out", plan)
+        for more in ((), ("--overwrite",)):
+            status, said, notes = run("plan", paper, "--model", planner.url, "--out", plan, *more)
             assert status == 0 and f"wrote {plan}: 2 ablations" in said and not notes
         assert len(planner.requests) == 1 and (tmp_path / "plan.calls.jsonl").exists()
         assert [item.ablation.name for item in read_plan(plan).items] == ["one", "two"]

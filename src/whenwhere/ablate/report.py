@@ -230,8 +230,8 @@ def _title(study: Study) -> str:
     """The recipe and its preset, or the words of the command without folders and placeholders."""
     if study.recipe is not None:
         return Path(study.recipe).stem + (f" ({study.preset})" if study.preset else "")
-    words = (study.command or "").split()
-    return " ".join(Path(word).name for word in words if "{" not in word)
+    words = [Path(word).name for word in (study.command or "").split() if "{" not in word and word[0] != "-"]
+    return " ".join(words[1:] if len(words) > 1 and words[0].startswith("python") else words)
 
 
 def _effect(evidence: StudyEvidence, arm: StudyArm, other: StudyArm, metric: StudyMetric, resamples: int) -> Effect:

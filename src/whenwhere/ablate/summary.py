@@ -22,6 +22,9 @@ def summarize(study: Study) -> list[str]:
     headings = {metric.id: metric for metric in study.metrics}
     for one in study.detectable:
         metric = headings[one.metric]
+        if metric.unit == "%" and one.effect > 1:
+            lines.append(f"{metric.heading}: with {one.seeds} seeds no difference can be found; plan more seeds")
+            continue
         source = "assumed" if one.sd_source == "assumed" else "measured in earlier cells"
         lines.append(
             f"{metric.heading}: {one.seeds} seeds find a true difference of {_value(one.effect, metric.unit)} with a "

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whenwhere.cli import options
+
 if TYPE_CHECKING:
     from whenwhere.ablate.plan import Plan
     from whenwhere.ablate.structured import Sampling
@@ -70,6 +72,7 @@ def plan(
         ),
     ] = 8192,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.", rich_help_panel="Planning by a model")] = 0,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Read plans, check every line, merge them, and write one plan; or let a model plan from a paper.
 
@@ -84,6 +87,7 @@ def plan(
 
     if not files:
         raise SettingError("whenwhere ablate plan needs a PLAN: a .md, .jsonl or .json file")
+    options.keep_edited(out, overwrite)
     if model is not None:
         merged = _planned(files, model, mode, items, knobs, context, Sampling(max_tokens=max_tokens, seed=seed), out)
     else:
@@ -96,10 +100,10 @@ def plan(
         write_json(json.dumps(merged.model_dump(), ensure_ascii=False))
         return
     for item in merged.items:
-        options = ", ".join(str(option) for _, option in item.ablation.options)
+        choices = ", ".join(str(option) for _, option in item.ablation.options)
         text = f"{item.rank}. {item.id}: {item.ablation.action} {item.ablation.ablated_part}"
         proposed = [f"{describe_source(one.source)} ({one.rank})" for one in item.origins]
-        stdout.print(text + (f": {options}" if options else ""), markup=False)
+        stdout.print(text + (f": {choices}" if choices else ""), markup=False)
         if proposed:
             stdout.print(f"   proposed by {', '.join(proposed)}", markup=False)
     if out is not None:
@@ -150,9 +154,7 @@ def bind(
         ),
     ] = None,
     lenient: Annotated[bool, typer.Option("--lenient", help="Note faults of the plan instead of stopping.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing FILE, whatever was edited in it.")
-    ] = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Bind the plan's words to knobs and metrics, and write what each of them means.
 
@@ -171,8 +173,7 @@ def bind(
     if knobs is None:
         known = ", ".join(packaged_knobs())
         raise SettingError(f"whenwhere ablate bind needs --knobs NAME: your own .toml file, or one of {known}")
-    if out is not None and out.exists() and not overwrite:
-        raise SettingError(f"{out} exists and may have been edited: name another file, or add --overwrite")
+    options.keep_edited(out, overwrite)
     found = read_plan(plan, strict=not lenient)
     bindings = bind_plan(found, read_knobs(knobs, preset), accept or [])
     if out is not None:

@@ -57,6 +57,7 @@ def check(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
     device: options.Device = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Check arms, metrics and cost before any run, and write the study.
 
@@ -68,6 +69,7 @@ def check(
     from whenwhere.ablate.summary import summarize
     from whenwhere.cli.console import out as stdout
 
+    options.keep_edited(out, overwrite)
     with _shown({}, table=False) as callback:
         study = check_bindings(
             read_bindings(bindings),

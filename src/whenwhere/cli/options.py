@@ -204,6 +204,19 @@ def check_videos(folder: Path | None) -> None:
         raise SettingError(f"--videos {folder} is not a folder: give the folder of the videos")
 
 
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing FILE, whatever was edited in it.")]
+
+
+def keep_edited(out: Path | None, overwrite: bool) -> None:
+    """Refuse to replace a file that a person may have edited; None, if no file is written, does nothing.
+
+    Raises:
+        SettingError: The file exists, and --overwrite was not given.
+    """
+    if out is not None and out.exists() and not overwrite:
+        raise SettingError(f"{out} exists and may have been edited: name another file, or add --overwrite")
+
+
 def check_folder(out: Path | None) -> None:
     """Create the output folder before the work begins; None, if no folder was given, does nothing.
 
