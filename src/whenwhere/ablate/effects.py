@@ -245,16 +245,16 @@ def interactions(effects: Sequence[Effect], metrics: Sequence[StudyMetric]) -> l
     """For each arm with effects on several tasks, whether they differ.
 
     A task is what one evaluator measures, the part of a metric's key before the last `/`; its first primary metric
-    stands for it. Metrics of different units are not compared, and arms without a test of each task have none here.
+    stands for it, or its first one if none is primary. Metrics of other units than the first task's are not compared,
+    and arms without a test of each task have none here.
 
     Args:
         effects: All effects of a study.
         metrics: Its metrics.
     """
     tasks: dict[str, StudyMetric] = {}
-    for metric in metrics:
-        if metric.primary:
-            tasks.setdefault(metric.key.rpartition("/")[0] or metric.key, metric)
+    for metric in sorted(metrics, key=lambda one: not one.primary):
+        tasks.setdefault(metric.key.rpartition("/")[0] or metric.key, metric)
     first = next(iter(tasks.values()), None)
     compared = [metric for metric in tasks.values() if first is not None and metric.unit == first.unit]
     if len(compared) < 2:
