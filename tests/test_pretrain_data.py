@@ -193,6 +193,20 @@ def test_frames_are_drawn_in_training_and_lie_in_the_middle_otherwise(tmp_path: 
         assert np.abs(middle[0].frames.mean(axis=(1, 2, 3)) - expected).max() < 4
 
 
+def test_clips_that_are_too_short_for_so_many_frames_are_named(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4")
+    lines = [
+        {"id": f"c{k}", "video": "a.mp4", "query": "it moves", "spans": [[0, end]]} for k, end in enumerate((1, 0.05))
+    ]
+    (tmp_path / "all.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    said: list[str] = []
+    source = open_clips(
+        table(kind="manifest", annotations="all.jsonl", nouns="none"), 4, 32, folder=tmp_path, tell=said.append
+    )
+    assert len(source) == 2 and source[1].frames.shape == (4, 32, 32, 3)
+    assert said == ["1 of 2 clips are too short for 4 different frames, so that some are shown several times: c1"]
+
+
 def test_what_leaves_nothing_to_learn_from_is_said(msrvtt: Path, tmp_path: Path) -> None:
     annotations = str(msrvtt / "MSRVTT_JSFUSION_test.csv")
     with pytest.raises(SettingError, match=r"4 of 4 clips are left out.*video1, video2, video3 and 1 more"):

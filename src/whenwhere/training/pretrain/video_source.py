@@ -28,6 +28,8 @@ _PLACES = (1 / 6, 1 / 2, 5 / 6)
 _SIDES = re.compile(r"\b(left|right|leftwards?|rightwards?|(counter-?|anti-?)?clockwise)\b", re.IGNORECASE)
 #: Largest number of names that a message lists.
 _LISTED = 3
+#: Frames per second that hardly any video exceeds.
+_FASTEST = 60.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class VideoClipSource:
         augmentation: What is drawn at random in training. None takes the middle frame of each part, whole.
         cache: Cache of videos and their frames on disk. None keeps nothing.
         nouns: Noun phrases by caption; a caption that is missing has none.
-        tell: Called with a sentence about what was left out.
+        tell: Called with a sentence about what was left out, and about clips that are too short for so many frames.
         most: Largest number of clips, counting only those whose videos are in the folder. 0 takes all.
 
     Attributes:
@@ -104,6 +106,13 @@ class VideoClipSource:
             said.append(
                 f"{sum(missing.values())} of {sum(missing.values()) + len(self._clips)} clips are left out, because "
                 f"their videos are not in {videos.folder}: {names}{more}"
+            )
+        short = [item.id for item, _, window in self._clips if window and window.duration * _FASTEST < frames]
+        if short:
+            names = ", ".join(short[:_LISTED]) + (f" and {len(short) - _LISTED} more" if len(short) > _LISTED else "")
+            said.append(
+                f"{len(short)} of {len(self._clips)} clips are too short for {frames} different frames, so that some are "
+                f"shown several times: {names}"
             )
         if not self._clips:
             raise SettingError(
