@@ -278,9 +278,10 @@ EXPERIMENTS: dict[str, Experiment] = {
             "0": _masked(0.0), "0.5": _masked(0.5), "0.7": _masked(0.7), "0.9": _masked(0.9),
             "0.9 =": _masked(0.9, 10.0),
         },
-        RETRIEVAL + RECOGNITION,
+        RETRIEVAL + RECOGNITION + QUESTIONS + CHANGES,
         {"R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "R@10": "retrieval/t2v-R@10",
-         "pairs told apart": "retrieval/pair-both", "recognition": "recognition/top-1"},
+         "pairs told apart": "retrieval/pair-both", "recognition": "recognition/top-1", "QA": "qa/accuracy",
+         "QA, no video": BLIND, "mAP": "localization/mAP"},
         "retrieval/t2v-R@5",
         {"0.5": "0", "0.7": "0", "0.9": "0", "0.9 =": "0"},
         start="class",
@@ -364,6 +365,42 @@ def clips_of(arm: Arm, first_seed: int, cache: Path) -> str:
     return "\n".join(f"[[data.mix]]\n{table}" for table in tables)
 
 
+def _slug(name: str, arm: str) -> str:
+    """Name of the runs of an arm, without the seed."""
+    return "".join(c if c.isalnum() else "-" for c in f"{name} {arm}")
+
+
+def _recipe(arm: Arm, start: Path, seed: int, out: Path) -> str:
+    """The recipe of an arm with one seed, without evaluators."""
+    clips = clips_of(arm, 10_000_000 + seed * 10_000, out / "cache")
+    return MODEL.format(start=start, encoder=arm.encoder, objective=arm.objective, data=clips, train=arm.train)
+
+
+def measure_again(row: dict[str, Any], stills: int, out: Path) -> bool:
+    """Add to a cell what its experiment's evaluators measure and the cell lacks; whether there was anything to add.
+
+    Args:
+        row: The cell, whose run must be in `out`.
+        stills: Updates of the start, 0 for the recipe's.
+        out: Folder of all runs.
+    """
+    from whenwhere.training.recipe import load
+    from whenwhere.training.remeasure import measure_run
+
+    name, arm, seed = row["experiment"], row["arm"], row["seed"]
+    one = EXPERIMENTS[name]
+    tables = [f"[[evaluators]]{part}" for part in one.evaluators.split("[[evaluators]]")[1:]]
+    had = {key.partition("/")[0] for key in row if "/" in key}
+    lacking = [table for table in tables if table.split('"')[1] not in had]
+    if not lacking or arm not in one.arms:
+        return False
+    file = out / f"{_slug(name, arm)}-again.toml"
+    write_text(file, _recipe(one.arms[arm], start_folder(one.start, out, stills), seed, out) + "\n".join(lacking))
+    recipe = load(str(file), [f"max_steps={row['updates']}", f"train.seed={seed}"])
+    row |= measure_run(recipe, out / f"{_slug(name, arm)}-{seed}", device="cpu").metrics
+    return True
+
+
 def measure_start(name: str, stills: int, out: Path) -> dict[str, Any]:
     """The numbers of the encoder that the arms of an experiment begin with, on held-out clips.
 
@@ -397,16 +434,9 @@ def run_cell(
 
     experiment, own = EXPERIMENTS[name], EXPERIMENTS[name].arms[arm]
     start = start_folder(experiment.start, out, stills)
-    slug = "".join(c if c.isalnum() else "-" for c in f"{name} {arm}")
-    slug += ("-val" if split == "val" else "") + (f"-{BEFORE}" if at_start else "")
+    slug = _slug(name, arm) + ("-val" if split == "val" else "") + (f"-{BEFORE}" if at_start else "")
     file = out / f"{slug}.toml"
-    text = MODEL.format(
-        start=start,
-        encoder=own.encoder,
-        objective=own.objective,
-        data=clips_of(own, 10_000_000 + seed * 10_000, out / "cache"),
-        train=own.train,
-    )
+    text = _recipe(own, start, seed, out)
     evaluators = experiment.evaluators
     if split == "val":
         evaluators = evaluators.replace('"heldout"', '"val"')
@@ -519,6 +549,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/pretraining"))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--before", action="store_true", help="measure the encoders that the arms begin with")
+    parser.add_argument("--again", action="store_true", help="measure what cells lack of their evaluators")
     parser.add_argument("--merge", type=Path, action="append", default=[], help="file whose cells are added")
     options = parser.parse_args()
     stem = "pretraining" if options.split == "heldout" else "pretraining_pilot"
@@ -533,6 +564,11 @@ def main() -> None:
     for name in (options.experiment or EXPERIMENTS) if options.before else ():
         if (name, BEFORE, 0) not in done:
             rows.append(measure_start(name, options.stills, options.out))
+            _write(options.results / stem, rows)
+    for row in rows if options.again else ():
+        wanted = row["experiment"] in (options.experiment or EXPERIMENTS) and row["seed"] < options.seeds
+        wanted = wanted and (not options.arm or row["arm"] in options.arm)
+        if wanted and measure_again(row, options.stills, options.out):
             _write(options.results / stem, rows)
     for seed in range(options.seeds):
         for name in options.experiment or EXPERIMENTS:
