@@ -285,6 +285,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "retrieval/t2v-R@5",
         {"0.5": "0", "0.7": "0", "0.9": "0", "0.9 =": "0"},
         start="class",
+        also=[("0.9 =", key, "0", key) for key in (SIGHT, "qa/accuracy", "localization/mAP", "recognition/top-1")],
     ),
     "captions": Experiment(
         "Captions of the middle frame, of tags frame by frame, and of both, at equal length",
