@@ -111,8 +111,8 @@ class VideoClipSource:
         if short:
             names = ", ".join(short[:_LISTED]) + (f" and {len(short) - _LISTED} more" if len(short) > _LISTED else "")
             said.append(
-                f"{len(short)} of {len(self._clips)} clips are too short for {frames} different frames, so that some are "
-                f"shown several times: {names}"
+                f"{len(short)} of {len(self._clips)} clips are too short for {frames} different frames, so that some "
+                f"are shown several times: {names}"
             )
         if not self._clips:
             raise SettingError(
